@@ -1,0 +1,55 @@
+# Everything runs in .venv, pinned by constraints.txt. PYTHON names the interpreter (3.11).
+PYTHON ?= python3
+BIN := .venv/bin
+# Idle OpenMP threads sleep; two spinning threads on a busy core are up to a hundred times slower than one.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test test-all lint docs clean
+
+demo: .venv/.installed
+	rm -rf demo
+	$(BIN)/einthoven synthesize demo/corpus --records 1500
+	$(BIN)/einthoven prepare ptb-xl demo/corpus demo/dataset
+	$(BIN)/einthoven train recipes/demo.yaml --runs demo/runs
+	$(BIN)/einthoven evaluate demo/runs/demo/001 --split test
+	$(BIN)/einthoven predict demo/runs/demo/001 demo/corpus/records100/00000/00001_lr.hea
+	$(BIN)/einthoven predict ptbxl-superdiagnostic demo/corpus/records100/00000/00001_lr.hea
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" -n $${EINTHOVEN_TEST_WORKERS:-2}
+
+test-all: .venv/.installed-dev
+	$(BIN)/python -m pytest -n $${EINTHOVEN_TEST_WORKERS:-2}
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: .venv/.installed-docs
+	$(BIN)/mkdocs build --strict
+
+clean:
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+# torch first: an unpinned torch brings gigabytes of CUDA libraries.
+.venv/.torch: .venv/bin/python constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+	touch $@
+
+.venv/.installed: .venv/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,report]"
+	touch $@
+
+.venv/.installed-dev: .venv/.torch pyproject.toml
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@ .venv/.installed
+
+.venv/.installed-docs: .venv/.installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $@

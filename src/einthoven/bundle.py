@@ -1,0 +1,271 @@
+"""The portable model: what it eats, what it says, its thresholds and where it comes from, in one folder.
+
+``predict`` is the one way from a record to findings; it needs neither torch nor pandas when the bundle holds an ONNX
+graph. Loading checks every file's hash and runs a stored probe: weights that load wrongly are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einthoven.errors import BundleError, ConformError, nearest
+from einthoven.files import read_json, sha256_of
+from einthoven.record import Record
+from einthoven.signals import Flag, aggregate, check_signal, conform, windows
+from einthoven.spec import SignalSpec
+from einthoven.threads import available_cores
+
+__all__ = ["FORMAT_VERSION", "Bundle", "Finding", "Prediction", "list_pretrained", "load_bundle", "to_probabilities"]
+
+FORMAT_VERSION = 1
+PRETRAINED = Path(__file__).parent / "pretrained"
+_PROBE_TOLERANCE = 2e-3  # logits; runtimes and processors differ in the fifth digit, wrong weights in the first
+
+Array = NDArray[np.float64]
+
+
+class _Network(Protocol):
+    """Logits (windows, classes) of windows (windows, leads, samples) in mV."""
+
+    def __call__(self, x: NDArray[np.float32], /) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One class of the model: its probability, its threshold (None where none could be fitted), and the decision."""
+
+    name: str
+    description: str
+    probability: float
+    threshold: float | None
+
+    @property
+    def present(self) -> bool | None:
+        """Whether the probability reaches the threshold; None without a threshold."""
+        return None if self.threshold is None else self.probability >= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a bundle says about a record; ``findings`` is empty where a flag refuses the record."""
+
+    record_id: str
+    findings: tuple[Finding, ...]
+    flags: tuple[Flag, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the record was not fit to be judged."""
+        return any(flag.refuse for flag in self.flags)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "record_id": self.record_id,
+            "refused": self.refused,
+            "findings": [
+                {
+                    "class": f.name,
+                    "description": f.description,
+                    "probability": round(f.probability, 6),
+                    "threshold": f.threshold,
+                    "present": f.present,
+                }
+                for f in self.findings
+            ],
+            "flags": [{"code": f.code, "text": f.text, "refuse": f.refuse} for f in self.flags],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A loaded model.
+
+    Attributes:
+        path: its folder.
+        name: for people.
+        spec: the form of signals that its windows are cut from.
+        window: samples per window.
+        stride: samples from one window to the next.
+        how: ``"mean"`` or ``"max"`` over windows.
+        kind: ``"multilabel"`` or ``"multiclass"``.
+        classes: names in the order of the logits.
+        descriptions: classes in words.
+        thresholds: per class, None where none could be fitted.
+        about: everything else that ``bundle.json`` says (network, provenance, metrics, licence).
+        network: the loaded graph.
+    """
+
+    path: Path
+    name: str
+    spec: SignalSpec
+    window: int
+    stride: int
+    how: str
+    kind: Literal["multilabel", "multiclass"]
+    classes: tuple[str, ...]
+    descriptions: Mapping[str, str]
+    thresholds: Mapping[str, float | None]
+    about: Mapping[str, Any]
+    network: _Network = field(repr=False)
+
+    def probabilities(self, x: NDArray[np.float32]) -> Array:
+        """Probabilities (windows, classes) of windows (windows, leads, samples) in mV."""
+        return to_probabilities(self.network(x), self.kind)
+
+    def predict(self, record: Record) -> Prediction:
+        """Judge one record: quality, conform, windows, network, aggregate, decide.
+
+        A record that is not fit (a lead missing beyond derivation, no heart's amplitudes, too short, too many missing
+        samples) is refused by name in ``flags``; lesser faults are flagged.
+        """
+        try:
+            conformed = conform(record, self.spec)
+        except ConformError as error:
+            return Prediction(record.record_id, (), (Flag("does_not_conform", str(error), True),), record.notes)
+        flags = check_signal(conformed.signal, self.spec.fs, self.spec.leads)
+        if any(flag.refuse for flag in flags):
+            return Prediction(record.record_id, (), tuple(flags), conformed.notes)
+        if conformed.n_samples < self.window:
+            text = f"{conformed.duration_s:.2f} s is less than the model's window of {self.window / self.spec.fs:g} s"
+            flags.append(Flag("padded", f"{text}; the rest was filled with zeros", False))
+        cut, _, _ = windows(conformed.signal, self.window, self.stride)
+        p = aggregate(self.probabilities(cut), np.array([0]), self.how)[0]
+        return Prediction(record.record_id, self.decide(p), tuple(flags), conformed.notes)
+
+    def decide(self, p: Array) -> tuple[Finding, ...]:
+        """Turn the probabilities of one record, shape (classes,), into findings."""
+        pairs = zip(self.classes, p, strict=True)
+        return tuple(Finding(c, self.descriptions.get(c, ""), float(q), self.thresholds.get(c)) for c, q in pairs)
+
+
+def to_probabilities(logits: NDArray[np.float32], kind: str) -> Array:
+    """Sigmoid of each logit, or softmax over classes that exclude each other."""
+    z = np.asarray(logits, dtype=np.float64)
+    if kind == "multiclass":
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return np.asarray(e / e.sum(axis=1, keepdims=True))
+    return np.asarray(1 / (1 + np.exp(-z)))
+
+
+def list_pretrained() -> tuple[str, ...]:
+    """Names of the bundles that come with the package."""
+    return tuple(sorted(path.parent.name for path in PRETRAINED.glob("*/bundle.json")))
+
+
+def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] = "auto") -> Bundle:
+    """Load a bundle and prove that it is whole.
+
+    Args:
+        where: a bundle folder, a run folder, or the name of a pretrained bundle.
+        backend: ``"auto"`` takes ONNX Runtime where the bundle has a graph, torch otherwise.
+
+    Raises:
+        BundleError: not a bundle, a file missing or altered, or the probe's answer differs.
+    """
+    path = _find(where)
+    about = read_json(path / "bundle.json", BundleError, "a bundle")
+    if about.get("format_version") != FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: bundle format {about.get('format_version')} is not {FORMAT_VERSION}, the one known here"
+        )
+    try:
+        _check_files(path, about["files"])
+        graph = path / "model.onnx"
+        use_onnx = backend == "onnx" or (backend == "auto" and graph.name in about["files"])
+        network = _onnx_network(graph) if use_onnx else _torch_network(path, about)
+        bundle = Bundle(
+            path=path,
+            name=about["name"],
+            spec=SignalSpec.from_dict(about["spec"]),
+            window=about["window"]["length"],
+            stride=about["window"]["stride"],
+            how=about["window"]["aggregate"],
+            kind=about["task"]["kind"],
+            classes=tuple(about["task"]["classes"]),
+            descriptions=about["task"]["descriptions"],
+            thresholds=about["thresholds"]["values"],
+            about=about,
+            network=network,
+        )
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{path / 'bundle.json'}: incomplete or altered: {error}") from None
+    _check_probe(bundle)
+    return bundle
+
+
+def _find(where: str | Path) -> Path:
+    path = Path(where)
+    for candidate in (path, path / "bundle", PRETRAINED / str(where)):
+        if (candidate / "bundle.json").is_file():
+            return candidate
+    if path.is_dir():
+        raise BundleError(f"{path}: no bundle.json in this folder; name a bundle, a run, or a pretrained model")
+    known = list_pretrained()
+    raise BundleError(
+        f"no bundle {str(where)!r}{nearest(str(where), known)}; pretrained are {', '.join(known) or 'none'}"
+    )
+
+
+def _check_files(path: Path, files: Mapping[str, str]) -> None:
+    for name, digest in files.items():
+        if not (path / name).is_file():
+            raise BundleError(f"{path / name}: missing; the bundle is incomplete")
+        if sha256_of(path / name) != digest:
+            raise BundleError(f"{path / name}: its checksum differs from bundle.json; the file was altered or damaged")
+
+
+def _onnx_network(graph: Path) -> _Network:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    options.inter_op_num_threads = 1
+    # Idle threads sleep: a spinning pool starves whatever shares the machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(None, {name: x})[0]
+        return logits
+
+    return run
+
+
+def _torch_network(path: Path, about: Mapping[str, Any]) -> _Network:
+    import torch
+
+    from einthoven.models.weights import build_classifier, load_weights
+
+    model = build_classifier(about["network"])
+    load_weights(path / "model.safetensors", model)
+    model.eval()
+
+    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = model(torch.from_numpy(x)).numpy()
+        return logits
+
+    return run
+
+
+def _check_probe(bundle: Bundle) -> None:
+    from safetensors.numpy import load_file
+
+    probe = load_file(bundle.path / "probe.safetensors")
+    answer = bundle.network(probe["input"])
+    off = float(np.abs(answer - probe["logits"]).max()) if answer.shape == probe["logits"].shape else np.inf
+    if not off <= _PROBE_TOLERANCE:
+        raise BundleError(
+            f"{bundle.path}: the loaded network answers the stored probe with logits off by {off:.3g}; "
+            "the weights or the graph are not the bundle's own"
+        )

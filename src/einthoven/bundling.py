@@ -1,0 +1,111 @@
+"""Making bundles: from a trained network to a folder that predicts anywhere.
+
+The ONNX graph is exported from the same weights and must give the same logits before the bundle is called whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from einthoven.bundle import FORMAT_VERSION, Bundle, load_bundle
+from einthoven.errors import BundleError
+from einthoven.files import atomic_write, read_json, sha256_of, write_json
+from einthoven.models import Classifier
+from einthoven.models.weights import save_weights
+from einthoven.spec import SignalSpec
+
+__all__ = ["export_onnx", "save_bundle", "update_bundle"]
+
+_PARITY = 1e-3  # largest difference of a logit between the ONNX graph and torch on the probe
+
+
+def save_bundle(path: Path, model: Classifier, about: Mapping[str, Any]) -> Bundle:
+    """Write weights, graph, probe and ``bundle.json`` into a folder, and load it back.
+
+    Args:
+        path: the folder; an older bundle there is replaced once the new one is whole.
+        model: on the CPU, in evaluation mode.
+        about: all of ``bundle.json`` but the format version and the hashes.
+
+    Raises:
+        BundleError: the exported graph does not give the network's own answers.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    spec = SignalSpec.from_dict(about["spec"])
+    probe = synthetic_probe(len(spec.leads), about["window"]["length"], spec.fs)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(probe)).numpy()
+    save_weights(temporary / "model.safetensors", model)
+    with atomic_write(temporary / "probe.safetensors") as file:
+        save_file({"input": probe, "logits": logits}, file)
+    export_onnx(model, probe, temporary / "model.onnx")
+    files = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
+    write_json(temporary / "bundle.json", {"format_version": FORMAT_VERSION, **about, "files": files})
+    graph = load_bundle(temporary, backend="onnx")
+    off = float(np.abs(graph.network(probe) - logits).max())
+    if off > _PARITY:
+        raise BundleError(f"the exported graph differs from the network by {off:.3g} in a logit (at most {_PARITY:g})")
+    shutil.rmtree(path, ignore_errors=True)
+    temporary.replace(path)
+    return load_bundle(path)
+
+
+def update_bundle(bundle: Bundle, changes: Mapping[str, Any], card: str | None = None) -> Bundle:
+    """Replace entries of ``bundle.json`` (thresholds, metrics) and the model card, and load the bundle again."""
+    about = read_json(bundle.path / "bundle.json", BundleError, "a bundle") | dict(changes)
+    if card is not None:
+        with atomic_write(bundle.path / "README.md") as temporary:
+            temporary.write_text(card, encoding="utf-8")
+    write_json(bundle.path / "bundle.json", about)
+    return load_bundle(bundle.path)
+
+
+def export_onnx(model: torch.nn.Module, example: NDArray[np.float32], path: Path) -> None:
+    """Export millivolts-to-logits as an ONNX graph with a free batch size."""
+    loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)  # the exporter narrates its passes
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model,
+                (torch.from_numpy(example),),
+                path,
+                dynamo=True,
+                opset_version=18,
+                input_names=["signals_mv"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def synthetic_probe(n_leads: int, n_samples: int, fs: float) -> NDArray[np.float32]:
+    """Three windows of made-up beats in mV, shape (3, leads, samples): a probe that gives no patient away."""
+    t = np.arange(n_samples) / fs
+    waves = ((-0.18, 0.025, 0.12), (-0.03, 0.008, -0.1), (0.0, 0.012, 1.0), (0.03, 0.01, -0.25), (0.28, 0.05, 0.3))
+    probe = np.zeros((3, n_leads, n_samples))
+    for k, rate_hz in enumerate((1.0, 1.4, 2.2)):
+        phase = (t * rate_hz + 0.5) % 1 / rate_hz - 0.5 / rate_hz
+        for wave, (centre, width, height) in enumerate(waves):
+            gains = np.cos(np.arange(n_leads) * (0.5 + 0.13 * wave) + k)
+            probe[k] += gains[:, None] * height * np.exp(-0.5 * ((phase - centre) / width) ** 2)
+    return probe.astype(np.float32)

@@ -1,0 +1,5 @@
+"""``python -m einthoven.cli``."""
+
+from einthoven.cli.main import run
+
+run()

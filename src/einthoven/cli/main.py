@@ -1,0 +1,145 @@
+"""``einthoven``: one subcommand per verb, loaded when it is used.
+
+Bad input ends with one sentence on standard error and exit code 2; Ctrl-C says how to go on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from einthoven.errors import EinthovenError
+from einthoven.threads import be_patient
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Any ECG file in; a trained, honestly judged and deployable classifier out. Not a medical device.",
+)
+
+
+def run() -> None:
+    """Entry point of the console script."""
+    be_patient()
+    try:
+        app()
+    except EinthovenError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command continues where it stopped", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("einthoven"))
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="ptb-xl (a synthetic corpus has its layout)")],
+    source: Annotated[Path, typer.Argument(help="the corpus as published")],
+    dest: Annotated[Path | None, typer.Argument(help="dataset folder  [default: datasets/CORPUS-FS]")] = None,
+    fs: Annotated[float, typer.Option(help="sampling rate of the dataset in Hz")] = 100.0,
+    source_fs: Annotated[float | None, typer.Option(help="which of the published rates to read")] = None,
+    band: Annotated[str | None, typer.Option(help="zero-phase band-pass in Hz, as 0.5-40")] = None,
+    notch: Annotated[float | None, typer.Option(help="power-line frequency to remove, in Hz")] = None,
+    leads: Annotated[str | None, typer.Option(help="leads to keep, as I,II,V1  [default: the twelve]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: all cores]")] = None,
+    overwrite: Annotated[bool, typer.Option(help="replace a dataset made otherwise")] = False,
+) -> None:
+    """Turn a corpus into a dataset folder; an interrupted run is continued."""
+    from einthoven.cli import verbs
+
+    verbs.prepare_corpus(corpus, source, dest, fs, source_fs, band, notch, leads, workers, overwrite)
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="a YAML recipe")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key.sub=value, for example training.epochs=5")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
+    fresh: Annotated[bool, typer.Option(help="begin anew instead of continuing an interrupted run")] = False,
+) -> None:
+    """Train a recipe, judge it on its validation folds, and write bundle and report."""
+    from einthoven.cli import verbs
+
+    verbs.train_recipe(recipe, overrides or [], runs, fresh)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="a run folder, a bundle folder, or a pretrained name")],
+    dataset: Annotated[Path | None, typer.Argument(help="a prepared dataset  [default: the run's own]")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
+    out: Annotated[Path | None, typer.Option(help="folder to write into  [default: the run's]")] = None,
+) -> None:
+    """Judge a model on a split: metrics with intervals, predictions, plots and report."""
+    from einthoven.cli import verbs
+
+    verbs.evaluate_model(model, dataset, split, out)
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="a bundle folder, a run folder, or a pretrained name")],
+    files: Annotated[list[Path], typer.Argument(help="ECG files of any readable format")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV, one row per file and class")] = False,
+    fs: Annotated[float | None, typer.Option(help="sampling rate in Hz, where a file does not tell")] = None,
+    unit: Annotated[str | None, typer.Option(help="mV or uV, where a file does not tell")] = None,
+    leads: Annotated[str | None, typer.Option(help="lead names in the file's order, as I,II,V1")] = None,
+) -> None:
+    """Print the findings of a model for ECG files, with probability and threshold."""
+    from einthoven.cli import verbs
+
+    verbs.predict_files(model, files, as_json, as_csv, fs, unit, leads)
+
+
+@app.command()
+def synthesize(
+    dest: Annotated[Path, typer.Argument(help="folder to write, in PTB-XL's layout")],
+    n: Annotated[int, typer.Option("--records", "-n", min=1, help="how many records")] = 1500,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    fs: Annotated[str, typer.Option(help="rates to write: 100, 500 or 100,500")] = "100",
+) -> None:
+    """Write a corpus of synthetic 12-lead ECGs with labelled pathologies, patients and folds."""
+    from einthoven.cli import verbs
+
+    verbs.synthesize_corpus(dest, n, seed, fs)
+
+
+@app.command(name="list")
+def list_parts(
+    what: Annotated[str, typer.Argument(help="models, pretrained, corpora, formats, tasks or augmentations")],
+) -> None:
+    """List what there is, by kind."""
+    from einthoven.cli import verbs
+
+    verbs.list_parts(what)

@@ -1,0 +1,63 @@
+"""Progress that people see: bars on standard error, and one line per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["TrainingBar", "bar", "console"]
+
+console = Console(stderr=True, highlight=False)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    )
+
+
+@contextmanager
+def bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (done, total) that moves a bar."""
+    with _progress() as progress:
+        task = progress.add_task(description, total=None, note="")
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class TrainingBar:
+    """Shows the steps of an epoch as a bar and each finished epoch as a line."""
+
+    def __init__(self, n_epochs: int) -> None:
+        self._n_epochs = n_epochs
+        self._progress = _progress()
+        self._task = self._progress.add_task("epoch", total=None, note="")
+
+    def __enter__(self) -> TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def step(self, epoch: int, step: int, n_steps: int, loss: float) -> None:
+        """Move the bar."""
+        description, note = f"epoch {epoch}/{self._n_epochs}", f"loss {loss:.4f}"
+        self._progress.update(self._task, description=description, completed=step, total=n_steps, note=note)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Print the epoch's line."""
+        console.print(
+            f"epoch {row['epoch']:>3.0f}/{self._n_epochs}  loss {row['train_loss']:.4f}  "
+            f"validation loss {row['validation_loss']:.4f}  AUROC {row['validation_auroc']:.4f}  "
+            f"accuracy {row['validation_accuracy']:.4f}  {row['seconds']:.1f} s"
+        )

@@ -1,0 +1,229 @@
+"""What each subcommand does: read its arguments, call the verb, print the result."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from einthoven.cli.progress import TrainingBar, bar, console
+from einthoven.errors import EinthovenError, RecordError, nearest
+
+__all__ = ["evaluate_model", "list_parts", "predict_files", "prepare_corpus", "synthesize_corpus", "train_recipe"]
+
+
+def prepare_corpus(
+    corpus: str, source: Path, dest: Path | None, fs: float, source_fs: float | None, band: str | None,
+    notch: float | None, leads: str | None, workers: int | None, overwrite: bool,
+) -> None:  # fmt: skip
+    """Prepare a dataset and say what was found."""
+    from einthoven.corpora import open_corpus
+    from einthoven.leads import TWELVE_LEADS
+    from einthoven.preparation import prepare
+    from einthoven.spec import SignalSpec
+
+    kept = tuple(leads.split(",")) if leads else TWELVE_LEADS
+    spec = SignalSpec(leads=kept, fs=fs, band_hz=_band(band) if band else None, notch_hz=notch)
+    opened = open_corpus(corpus, source, fs=source_fs)
+    dest = dest or Path("datasets") / f"{corpus}-{fs:g}"
+    with bar("preparing") as progress:
+        dataset = prepare(opened, dest, spec, workers=workers, overwrite=overwrite, progress=progress)
+    patients = len({p for p in dataset.records.patient_id if p is not None})
+    print(f"{dest}: {len(dataset):,} records of {patients:,} patients, {len(spec.leads)} leads at {spec.fs:g} Hz")
+
+
+def _band(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split("-"))
+    except ValueError:
+        raise EinthovenError(f"--band {text!r}: write low-high in Hz, for example 0.5-40") from None
+    return low, high
+
+
+def train_recipe(path: Path, overrides: list[str], runs: Path, fresh: bool) -> None:
+    """Train and point to the results."""
+    from einthoven import workflow
+    from einthoven.files import read_json
+    from einthoven.training.recipe import load_recipe
+
+    recipe = load_recipe(path, overrides)
+    with TrainingBar(recipe.training.epochs) as reporter:
+        run = workflow.train(recipe, runs, fresh=fresh, reporter=reporter, announce=console.print)
+    _print_judgement(read_json(run.path / "metrics.json", EinthovenError, "a run")["validation"])
+    print(f"report  {run.path / 'report.html'}\nbundle  {run.bundle}")
+    print(f"next    einthoven evaluate {run.path} --split test")
+
+
+def evaluate_model(model: str, dataset: Path | None, split: str, out: Path | None) -> None:
+    """Judge and print the headline."""
+    from einthoven import workflow
+
+    with bar("predicting") as progress:
+        done = workflow.evaluate(model, dataset, split=split, out=out, progress=progress, announce=console.print)
+    _print_judgement(done.judgement)
+    print(f"report  {done.folder / 'report.html'}")
+
+
+def _print_judgement(judgement: dict[str, Any]) -> None:
+    if "macro" not in judgement:
+        print(f"{judgement['split']}: not judged: {judgement['reason']}")
+        return
+    interval = judgement["interval"]
+    who = f"{judgement['n_records']:,} records"
+    if judgement["n_patients"]:
+        who += f" of {judgement['n_patients']:,} patients"
+    print(f"{judgement['split']}: {who}")
+    for name, label in (("auroc", "macro AUROC"), ("auprc", "macro AUPRC"), ("fmax", "Fmax")):
+        print(f"  {label:<12} {_figure(judgement['macro'][name])}")
+    for row in judgement["per_class"]:
+        print(f"  {row['class']:<12} {row['positives']:>6,} positive  AUROC {_figure(row['auroc'])}")
+    for absent in judgement["undefined"]:
+        print(f"  undefined: {absent['class']} ({absent['reason']})")
+    print(f"  intervals: {interval['level']:.0%}, {interval['n_resamples']:,} resamples by {interval['unit']}")
+
+
+def _figure(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return "undefined"
+    if figure["low"] is None:
+        return f"{figure['value']:.4f}"
+    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
+
+
+def predict_files(
+    model: str,
+    files: Sequence[Path],
+    as_json: bool,
+    as_csv: bool,
+    fs: float | None,
+    unit: str | None,
+    leads: str | None,
+) -> None:
+    """Predict every file; those that cannot be read or judged are named, and the exit code is then 2."""
+    from einthoven.bundle import load_bundle
+    from einthoven.formats import read_record
+
+    if as_json and as_csv:
+        raise EinthovenError("choose one of --json and --csv")
+    bundle = load_bundle(model)
+    named = tuple(leads.split(",")) if leads else None
+    results: list[dict[str, Any]] = []
+    for file in files:
+        try:
+            record = read_record(file, fs=fs, unit=unit, leads=named)
+            results.append({"file": str(file), **bundle.predict(record).to_dict()})
+        except RecordError as error:
+            results.append({"file": str(file), "refused": True, "error": str(error), "findings": []})
+    if as_json:
+        print(json.dumps({"bundle": bundle.name, "results": results}, indent=1))
+    elif as_csv:
+        _print_csv(results)
+    else:
+        _print_findings(bundle.name, results)
+    for result in results:
+        if "error" in result:
+            print(f"error: {result['error']}", file=sys.stderr)
+    if any(result["refused"] for result in results):
+        raise typer.Exit(2)
+
+
+def _print_csv(results: Iterable[dict[str, Any]]) -> None:
+    writer = csv.writer(sys.stdout)
+    writer.writerow(["file", "record_id", "refused", "class", "probability", "threshold", "present", "remarks"])
+    for result in results:
+        remarks = "; ".join(_remarks(result))
+        head = [result["file"], result.get("record_id", ""), result["refused"]]
+        for finding in result["findings"] or [{}]:
+            cells = [finding.get(key) for key in ("class", "probability", "threshold", "present")]
+            writer.writerow([*head, *cells, remarks])
+
+
+def _print_findings(name: str, results: Iterable[dict[str, Any]]) -> None:
+    for result in results:
+        if "error" in result:
+            continue
+        print(f"{result['file']}  ({name})")
+        for finding in result["findings"]:
+            mark = {True: "PRESENT", False: "-", None: "no threshold"}[finding["present"]]
+            limit = "" if finding["threshold"] is None else f"threshold {finding['threshold']:.3f}"
+            line = f"{finding['class']:<8} {finding['probability']:>6.3f}  {limit:<16} {mark:<8} {finding['description']}"
+            print(f"  {line}")
+        for remark in _remarks(result):
+            print(f"  {remark}")
+
+
+def _remarks(result: dict[str, Any]) -> list[str]:
+    if "error" in result:
+        return [f"error: {result['error']}"]
+    flags = [f"{'REFUSED' if flag['refuse'] else 'note'}: {flag['text']}" for flag in result["flags"]]
+    return flags + [f"note: {note}" for note in result["notes"]]
+
+
+def synthesize_corpus(dest: Path, n: int, seed: int, fs: str) -> None:
+    """Write a synthetic corpus."""
+    from einthoven.corpora.synthetic import write_synthetic_corpus
+
+    try:
+        rates = tuple(int(part) for part in fs.split(","))
+    except ValueError:
+        raise EinthovenError(f"--fs {fs!r}: write 100, 500 or 100,500") from None
+    with bar("synthesizing") as progress:
+        write_synthetic_corpus(dest, n, seed, rates, progress)
+    print(f"{dest}: {n:,} synthetic records; next  einthoven prepare ptb-xl {dest}")
+
+
+def list_parts(what: str) -> None:
+    """Print names, one a line."""
+    kinds = {
+        "models": _models,
+        "pretrained": _pretrained,
+        "corpora": _corpora,
+        "formats": _formats,
+        "tasks": _tasks,
+        "augmentations": _augmentations,
+    }
+    if what not in kinds:
+        raise EinthovenError(f"cannot list {what!r}{nearest(what, kinds)}; kinds are {', '.join(kinds)}")
+    for name, text in kinds[what]().items():
+        print(f"{name:<26} {text}".rstrip())
+
+
+def _models() -> dict[str, str]:
+    from einthoven.models import create_model, list_models
+
+    return {name: f"{create_model(name).n_parameters:,} parameters (12 leads, 5 classes)" for name in list_models()}
+
+
+def _pretrained() -> dict[str, str]:
+    from einthoven.bundle import list_pretrained, load_bundle
+
+    return {name: ", ".join(load_bundle(name).classes) for name in list_pretrained()}
+
+
+def _corpora() -> dict[str, str]:
+    from einthoven.corpora import list_corpora
+
+    return list_corpora()
+
+
+def _formats() -> dict[str, str]:
+    from einthoven.formats import list_formats
+
+    return {entry.name: entry.description for entry in list_formats()}
+
+
+def _tasks() -> dict[str, str]:
+    from einthoven.labels import task_names
+
+    return dict.fromkeys(task_names(), "")
+
+
+def _augmentations() -> dict[str, str]:
+    from einthoven.augment import list_augmentations
+
+    return list_augmentations()

@@ -1,0 +1,104 @@
+"""PTB-XL: 21,799 twelve-lead ECGs of 10 s with SCP-ECG statements, patients and official folds.
+
+Wagner et al. 2020, "PTB-XL, a large publicly available electrocardiography dataset", Scientific Data 7:154.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from einthoven.corpora._registry import Corpus, Entry, register_corpus
+from einthoven.errors import DatasetError
+from einthoven.labels import Statement
+
+__all__ = ["open_ptbxl"]
+
+_ATTRIBUTION = (
+    "PTB-XL 1.0.3, Wagner, Strodthoff, Bousseljot, Samek and Schaeffter, PhysioNet, "
+    "https://doi.org/10.13026/kfzx-aw45, CC BY 4.0"
+)
+_FILE_COLUMN = {100.0: "filename_lr", 500.0: "filename_hr"}
+_OVER_89 = 300  # PTB-XL's age of everyone over 89, as the HIPAA safe harbour asks
+
+
+@register_corpus("ptb-xl")
+def open_ptbxl(root: Path, *, fs: float | None = None) -> Corpus:
+    """PTB-XL (also the synthetic corpus, which has its layout).
+
+    Args:
+        root: the folder with ``ptbxl_database.csv``, ``scp_statements.csv`` and ``records100`` or ``records500``.
+        fs: 100 (default) or 500 Hz.
+
+    Raises:
+        DatasetError: a table is missing or has a row that cannot be read.
+    """
+    fs = 100.0 if fs is None else float(fs)
+    if fs not in _FILE_COLUMN:
+        raise DatasetError(f"PTB-XL is published at 100 and 500 Hz, not at {fs:g} Hz; use --fs to resample")
+    rows = _read_table(root / "ptbxl_database.csv", ("ecg_id", "patient_id", "scp_codes", _FILE_COLUMN[fs]))
+    table = _read_statements(root / "scp_statements.csv")
+    attribution = _ATTRIBUTION
+    if (licence := root / "ATTRIBUTION.txt").is_file():
+        attribution = licence.read_text(encoding="utf-8").strip()
+    entries = [_entry(root, row, _FILE_COLUMN[fs], number, table) for number, row in enumerate(rows, start=2)]
+    return Corpus("ptb-xl", entries, "scp", table, fs, attribution)
+
+
+def _read_table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise DatasetError(f"{path.parent}: no {path.name}; this is not a PTB-XL folder")
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        absent = [name for name in needed if name not in (reader.fieldnames or ())]
+        if absent:
+            raise DatasetError(f"{path}: no column {', '.join(absent)}; it has {', '.join(reader.fieldnames or ())}")
+        return list(reader)
+
+
+def _read_statements(path: Path) -> dict[str, Statement]:
+    rows = _read_table(path, ("description", "diagnostic", "form", "rhythm", "diagnostic_class", "diagnostic_subclass"))
+    table = {}
+    for row in rows:
+        code = next(iter(row.values()))  # the first column has no name
+        table[code] = Statement(
+            description=row["description"],
+            diagnostic=_number(row["diagnostic"]) == 1,
+            form=_number(row["form"]) == 1,
+            rhythm=_number(row["rhythm"]) == 1,
+            superclass=row["diagnostic_class"] or None,
+            subclass=row["diagnostic_subclass"] or None,
+        )
+    return table
+
+
+def _number(text: str | None) -> float | None:
+    value = float(text) if text else math.nan
+    return None if math.isnan(value) else value
+
+
+def _entry(root: Path, row: dict[str, str], column: str, number: int, table: Mapping[str, Statement]) -> Entry:
+    try:
+        statements = {str(k): float(v) for k, v in json.loads(row["scp_codes"].replace("'", '"')).items()}
+        patient, age = _number(row["patient_id"]), _number(row.get("age"))
+        fold, sex = _number(row.get("strat_fold")), _number(row.get("sex"))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DatasetError(f"{root / 'ptbxl_database.csv'}, line {number}: cannot be read: {error}") from None
+    unknown = [code for code in statements if code not in table]
+    if unknown:
+        raise DatasetError(
+            f"{root / 'ptbxl_database.csv'}, line {number}: statement {', '.join(unknown)} is not in scp_statements.csv"
+        )
+    return Entry(
+        record_id=row["ecg_id"],
+        path=root / row[column],
+        patient_id=None if patient is None else str(int(patient)),
+        age=90.0 if age == _OVER_89 else age,
+        sex={0.0: "male", 1.0: "female"}.get(sex) if sex is not None else None,
+        fold=None if fold is None else int(fold),
+        source=row.get("source") or "PTB-XL",
+        statements=statements,
+    )

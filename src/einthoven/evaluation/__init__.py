@@ -1,0 +1,1 @@
+"""From predictions to a judgement: metrics with intervals, thresholds, and a page people read."""

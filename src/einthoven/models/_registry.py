@@ -1,0 +1,48 @@
+"""Which architectures there are: a decorator on a function whose name is the model's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from einthoven.errors import RecipeError, nearest
+from einthoven.models._network import Network
+
+__all__ = ["create_model", "list_models", "register_model"]
+
+Entry = TypeVar("Entry", bound=Callable[..., Network])
+_ENTRIES: dict[str, Callable[..., Network]] = {}
+
+
+def register_model(entry: Entry) -> Entry:
+    """Register an entry function ``name(n_leads, n_classes, **options) -> Network`` under its own name."""
+    _ENTRIES[entry.__name__] = entry
+    return entry
+
+
+def list_models() -> tuple[str, ...]:
+    """Names that ``create_model`` knows."""
+    return tuple(sorted(_ENTRIES))
+
+
+def create_model(name: str, n_leads: int = 12, n_classes: int = 5, **options: Any) -> Network:
+    """Build a network with random weights.
+
+    Args:
+        name: one of ``list_models()``.
+        n_leads: rows of the input.
+        n_classes: logits.
+        options: sizes that the architecture lets you change.
+
+    Raises:
+        RecipeError: unknown name or option.
+
+    >>> create_model("resnet1d_wang", n_leads=12, n_classes=5).n_parameters
+    473349
+    """
+    if name not in _ENTRIES:
+        raise RecipeError(f"unknown model {name!r}{nearest(name, _ENTRIES)}; models are {', '.join(list_models())}")
+    try:
+        return _ENTRIES[name](n_leads=n_leads, n_classes=n_classes, **options)
+    except TypeError as error:
+        raise RecipeError(f"model {name!r}: {error}") from None

@@ -1,0 +1,44 @@
+"""Weights on disk, and the module they belong to: safetensors with exact names and shapes, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from einthoven.errors import BundleError
+from einthoven.files import atomic_write
+from einthoven.models._registry import create_model
+from einthoven.models.scaling import Classifier, Scaling
+
+__all__ = ["build_classifier", "load_weights", "save_weights"]
+
+
+def build_classifier(network: Mapping[str, Any]) -> Classifier:
+    """Build the module that a bundle's ``network`` entry describes, with weights still to be loaded."""
+    n_scales = network["n_scales"]
+    scaling = Scaling([0.0] * n_scales, [1.0] * n_scales)
+    body = create_model(network["name"], network["n_leads"], network["n_classes"], **network["options"])
+    return Classifier(scaling, body)
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write a module's weights and buffers as safetensors."""
+    with atomic_write(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Load what ``save_weights`` wrote; names and shapes must agree exactly.
+
+    Raises:
+        BundleError: the file is damaged or belongs to another architecture.
+    """
+    try:
+        model.load_state_dict(load_file(path), strict=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{path}: weights do not fit the model: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,222 @@
+"""From a corpus to a dataset folder: read, conform, store; in parallel, and resumable after a kill.
+
+Records are cut into shards; a shard is written whole or not at all, with a small JSON file beside it that says so. A
+rerun does the shards that are missing. ``dataset.json`` comes last: a folder that has it is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einthoven.corpora import Corpus, Entry
+from einthoven.dataset import FORMAT_VERSION, MISSING, Dataset, Shard, open_dataset, statements_to_dict
+from einthoven.errors import DatasetError
+from einthoven.files import atomic_write, read_json, sha256_of, write_json
+from einthoven.formats import read_record
+from einthoven.record import Record
+from einthoven.signals import conform
+from einthoven.spec import SignalSpec
+from einthoven.threads import available_cores
+
+__all__ = ["prepare"]
+
+_SHARD_BYTES = 24 * 2**20
+_STEP_UV = 1.0  # what PTB-XL and the CinC corpora use; 16 bits then reach +-32.767 mV
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    corpus: Corpus,
+    dest: Path,
+    spec: SignalSpec,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Write a corpus as a dataset folder.
+
+    Args:
+        corpus: from ``open_corpus``.
+        dest: the folder to write; a folder left by an interrupted run with the same arguments is continued.
+        spec: the form that signals are brought to.
+        workers: processes; all cores by default.
+        overwrite: replace a dataset that was made otherwise.
+        progress: called with the records done and their number.
+
+    Raises:
+        DatasetError: another dataset is in the folder, or a record cannot be read or conformed (which one is named).
+    """
+    blocks = _blocks(corpus, spec)
+    plan = _plan(corpus, spec, len(blocks))
+    if _claim(dest, plan, overwrite):
+        return open_dataset(dest)
+    pending = [k for k in range(len(blocks)) if not _shard_done(dest, k)]
+    done = len(corpus.entries) - sum(len(blocks[k]) for k in pending)
+    report = progress or (lambda *_: None)
+    report(done, len(corpus.entries))
+    for k in _run(pending, partial(_write_shard, dest, spec), blocks, workers or available_cores()):
+        done += len(blocks[k])
+        report(done, len(corpus.entries))
+    _finish(dest, corpus, spec, blocks)
+    return open_dataset(dest)
+
+
+def _blocks(corpus: Corpus, spec: SignalSpec) -> list[list[Entry]]:
+    if not corpus.entries:
+        raise DatasetError(f"{corpus.name}: the corpus lists no records")
+    ids = Counter(entry.record_id for entry in corpus.entries)
+    if twice := [name for name, count in ids.items() if count > 1]:
+        raise DatasetError(f"{corpus.name}: {len(twice)} record ids occur more than once, for example {twice[0]}")
+    # Assume ten seconds a record; shards need not be equal.
+    per_shard = max(1, int(_SHARD_BYTES / (len(spec.leads) * spec.fs * 10 * 2)))
+    return [corpus.entries[k : k + per_shard] for k in range(0, len(corpus.entries), per_shard)]
+
+
+def _plan(corpus: Corpus, spec: SignalSpec, n_shards: int) -> dict[str, Any]:
+    listing = "\n".join(f"{e.record_id}\t{e.path.name}\t{sorted(e.statements.items())}" for e in corpus.entries)
+    return {
+        "format_version": FORMAT_VERSION,
+        "corpus": corpus.name,
+        "spec": json.loads(json.dumps(spec.to_dict())),
+        "n_shards": n_shards,
+        "listing_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+    }
+
+
+def _claim(dest: Path, plan: dict[str, Any], overwrite: bool) -> bool:
+    """Make ``dest`` ours. True when the same dataset is complete there already."""
+    known = dest / "plan.json"
+    occupied = dest.is_dir() and any(dest.iterdir())
+    if occupied and not known.is_file():
+        raise DatasetError(f"{dest}: the folder is not empty and holds no dataset; name another one")
+    if occupied and not overwrite:
+        if read_json(known, DatasetError, "a dataset") != plan:
+            raise DatasetError(
+                f"{dest}: holds a dataset of another corpus or specification; add --overwrite to replace it"
+            )
+        return (dest / "dataset.json").is_file()
+    if occupied:
+        shutil.rmtree(dest)
+    write_json(known, plan)
+    return False
+
+
+def _shard_paths(dest: Path, k: int) -> tuple[Path, Path]:
+    return dest / "signals" / f"{k:03d}.npy", dest / "signals" / f"{k:03d}.json"
+
+
+def _shard_done(dest: Path, k: int) -> bool:
+    signals, about = _shard_paths(dest, k)
+    return signals.is_file() and about.is_file()
+
+
+def _run(
+    pending: Sequence[int], work: Callable[[int, list[Entry]], None], blocks: list[list[Entry]], workers: int
+) -> Iterator[int]:
+    """Do the pending shards and yield each one's number as it is finished."""
+    if workers == 1 or len(pending) <= 1:
+        for k in pending:
+            work(k, blocks[k])
+            yield k
+        return
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    with ProcessPoolExecutor(min(workers, len(pending)), mp_context=context) as pool:
+        running: dict[Future[None], int] = {pool.submit(work, k, blocks[k]): k for k in pending}
+        try:
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    k = running.pop(future)
+                    future.result()
+                    yield k
+        except BrokenProcessPool:
+            raise DatasetError("a worker process was killed (out of memory?); run the same command again") from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _write_shard(dest: Path, spec: SignalSpec, k: int, entries: list[Entry]) -> None:
+    steps, notes = [], Counter[str]()
+    for entry in entries:
+        record = read_record(entry.path)
+        conformed = conform(record, spec)
+        steps.append(_quantise(conformed))
+        notes.update(conformed.notes)
+    signals, about = _shard_paths(dest, k)
+    joined = np.concatenate(steps)
+    with atomic_write(signals) as temporary, temporary.open("wb") as file:
+        np.save(file, joined, allow_pickle=False)
+    lengths = [len(part) for part in steps]
+    write_json(about, {"sha256": sha256_of(signals), "lengths": lengths, "notes": dict(notes)})
+
+
+def _quantise(record: Record) -> NDArray[np.int16]:
+    """Return (samples, leads) int16 steps; what exceeds 16 bits is clipped, what is missing becomes ``MISSING``."""
+    scaled = record.signal.T * np.float32(1000 / _STEP_UV)
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -32767, 32767, out=scaled)
+    missing = np.isnan(scaled)
+    if missing.any():
+        scaled[missing] = MISSING
+    return scaled.astype(np.int16)
+
+
+def _finish(dest: Path, corpus: Corpus, spec: SignalSpec, blocks: list[list[Entry]]) -> None:
+    about = [read_json(_shard_paths(dest, k)[1], DatasetError, "a dataset") for k in range(len(blocks))]
+    shards = [Shard(f"{k:03d}.npy", sum(shard["lengths"]), shard["sha256"]) for k, shard in enumerate(about)]
+    notes: Counter[str] = Counter()
+    for shard in about:
+        notes.update(shard["notes"])
+    _write_records(dest / "records.parquet", corpus.entries, [shard["lengths"] for shard in about])
+    patients = {entry.patient_id for entry in corpus.entries if entry.patient_id is not None}
+    write_json(
+        dest / "dataset.json",
+        {
+            "format_version": FORMAT_VERSION,
+            "name": corpus.name,
+            "spec": spec.to_dict(),
+            "step_uv": _STEP_UV,
+            "counts": {"records": len(corpus.entries), "patients": len(patients)},
+            "label_system": corpus.label_system,
+            "label_table": statements_to_dict(corpus.label_table),
+            "attribution": corpus.attribution,
+            "notes": dict(notes),
+            "shards": [asdict(shard) for shard in shards],
+        },
+    )
+
+
+def _write_records(path: Path, entries: list[Entry], lengths: list[list[int]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    offsets = [np.concatenate([[0], np.cumsum(part)[:-1]]) for part in lengths]
+    columns = {
+        "record_id": pa.array([e.record_id for e in entries], pa.string()),
+        "patient_id": pa.array([e.patient_id for e in entries], pa.string()),
+        "source": pa.array([e.source for e in entries], pa.string()),
+        "age": pa.array([e.age for e in entries], pa.float32()),
+        "sex": pa.array([e.sex for e in entries], pa.string()),
+        "fold": pa.array([e.fold for e in entries], pa.int16()),
+        "statements": pa.array([list(e.statements.items()) for e in entries], pa.map_(pa.string(), pa.float32())),
+        "shard": pa.array(np.repeat(np.arange(len(lengths)), [len(part) for part in lengths]), pa.int32()),
+        "offset": pa.array(np.concatenate(offsets), pa.int64()),
+        "length": pa.array(np.concatenate(lengths), pa.int64()),
+    }
+    with atomic_write(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

@@ -1,0 +1,81 @@
+"""Is this signal fit to be judged? Faults by name, each a refusal or a warning.
+
+Bounds are generous: they catch what no heart makes (a wrong unit, a loose electrode), not a poor recording.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Flag", "check_signal"]
+
+MIN_DURATION_S = 2.0
+# Peak-to-peak of a lead within the record, 1st to 99th percentile. Surface ECGs lie between 0.1 and 6 mV.
+MIN_RANGE_MV = 0.05
+MAX_RANGE_MV = 15.0
+FLAT_MV = 0.002
+MAX_MISSING = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One fault: a short code, a sentence, and whether a prediction is refused because of it."""
+
+    code: str
+    text: str
+    refuse: bool
+
+
+def check_signal(x: NDArray[np.float32], fs: float, leads: tuple[str, ...]) -> list[Flag]:
+    """Name what is wrong with a signal in millivolts.
+
+    Args:
+        x: shape (leads, samples), mV, NaN where nothing was recorded.
+        fs: rate in Hz.
+        leads: names of the rows.
+    """
+    flags = []
+    duration = x.shape[1] / fs
+    if duration < MIN_DURATION_S:
+        text = f"the signal lasts {duration:.2f} s, at least {MIN_DURATION_S:g} s are needed"
+        return [Flag("too_short", text, True)]
+    recorded = np.isfinite(x)
+    missing = 1 - recorded.mean(axis=1)
+    empty = [lead for lead, m in zip(leads, missing, strict=True) if m == 1]
+    partly = [lead for lead, m in zip(leads, missing, strict=True) if MAX_MISSING < m < 1]
+    if empty:
+        flags.append(Flag("missing_leads", f"nothing was recorded in {', '.join(empty)}", True))
+    if partly:
+        text = f"more than {MAX_MISSING:.0%} of the samples are missing (NaN) in {', '.join(partly)}"
+        flags.append(Flag("missing_samples", text, True))
+    elif recorded.mean() < 1 and not empty:
+        flags.append(Flag("missing_samples", f"{1 - recorded.mean():.2%} of the samples are missing (NaN)", False))
+    return flags + _check_amplitude(x, leads, missing)
+
+
+def _check_amplitude(x: NDArray[np.float32], leads: tuple[str, ...], missing: NDArray[np.float64]) -> list[Flag]:
+    present = missing < 1
+    if not present.any():
+        return []
+    # A percentile per lead without the spikes of a disturbed contact.
+    spread = np.full(len(leads), np.nan)
+    low, high = np.nanpercentile(x[present], [1, 99], axis=1)
+    spread[present] = high - low
+    typical = float(np.nanmedian(spread))
+    flat = [lead for lead, s in zip(leads, spread, strict=True) if s < FLAT_MV]
+    if len(flat) == int(present.sum()):
+        return [Flag("flat", "every lead is flat", True)]
+    if typical > MAX_RANGE_MV or typical < MIN_RANGE_MV:
+        hint = "microvolts read as millivolts" if typical > MAX_RANGE_MV else "volts read as millivolts"
+        text = f"amplitudes of {typical:.3g} mV are not an ECG's ({MIN_RANGE_MV} to {MAX_RANGE_MV:g} mV): {hint}?"
+        return [Flag("wrong_unit", text, True)]
+    flags = []
+    if flat:
+        flags.append(Flag("flat_leads", f"flat in {', '.join(flat)}", len(flat) > len(leads) // 2))
+    wild = [lead for lead, s in zip(leads, spread, strict=True) if s > MAX_RANGE_MV]
+    if wild:
+        flags.append(Flag("amplitude", f"amplitudes above {MAX_RANGE_MV:g} mV in {', '.join(wild)}", False))
+    return flags

@@ -1,0 +1,40 @@
+"""Who is in which fold? Selection of rows by fold, and the proof that no patient crosses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einthoven.errors import DatasetError
+
+__all__ = ["check_no_leak", "rows_of_folds"]
+
+
+def rows_of_folds(fold: Sequence[int | None], wanted: Sequence[int]) -> NDArray[np.int64]:
+    """Return the rows whose fold is one of ``wanted``, in order."""
+    chosen = set(wanted)
+    return np.array([row for row, f in enumerate(fold) if f is not None and f in chosen], dtype=np.int64)
+
+
+def check_no_leak(patient_id: Sequence[str | None], splits: Mapping[str, NDArray[np.int64]]) -> int:
+    """Refuse splits that share a patient, and return how many records have no known patient.
+
+    Raises:
+        DatasetError: a record or a patient is in two splits.
+    """
+    owner: dict[str, str] = {}
+    taken: dict[int, str] = {}
+    unknown = 0
+    for split, rows in splits.items():
+        for row in rows.tolist():
+            if taken.setdefault(row, split) != split:
+                raise DatasetError(f"the splits {taken[row]} and {split} share records: their folds overlap")
+            patient = patient_id[row]
+            unknown += patient is None
+            if patient is not None and owner.setdefault(patient, split) != split:
+                raise DatasetError(
+                    f"patient {patient} is in both {owner[patient]} and {split}: the folds leak patients"
+                )
+    return unknown

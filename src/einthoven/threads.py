@@ -1,0 +1,18 @@
+"""Threads are set on purpose: two OpenMP threads on a busy core are up to a hundred times slower than one."""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["available_cores", "be_patient"]
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def be_patient() -> None:
+    """Let idle OpenMP threads sleep instead of spin; must run before numpy or torch load their OpenMP."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")

@@ -1,0 +1,34 @@
+"""Checkpoints: tensors and plain values only, loaded without unpickling code, written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from einthoven.errors import EinthovenError
+from einthoven.files import atomic_write
+
+__all__ = ["load_checkpoint", "save_checkpoint"]
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a training state."""
+    with atomic_write(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a training state back.
+
+    Raises:
+        EinthovenError: the file is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged or hostile file; all mean the same to the user
+        raise EinthovenError(
+            f"{path}: not a usable checkpoint ({type(error).__name__}); begin again with --fresh"
+        ) from error
+    return state
