@@ -158,9 +158,12 @@ def _write_shard(dest: Path, spec: SignalSpec, k: int, entries: list[Entry]) -> 
         steps.append(_quantise(conformed))
         notes.update(conformed.notes)
     signals, about = _shard_paths(dest, k)
-    joined = np.concatenate(steps)
+    # time-major in memory too, so that a crop is one contiguous read
+    joined = np.concatenate(steps, out=np.empty((sum(map(len, steps)), len(spec.leads)), np.int16))
     with atomic_write(signals) as temporary, temporary.open("wb") as file:
-        np.save(file, joined, allow_pickle=False)
+        # not np.save, which hides why a write fell short
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(joined))
+        file.write(joined.data)
     lengths = [len(part) for part in steps]
     write_json(about, {"sha256": sha256_of(signals), "lengths": lengths, "notes": dict(notes)})
 

@@ -193,6 +193,7 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "recipe": portable.to_yaml(),
         "seed": recipe.seed,
         "epochs": len(trainer.history),
+        "chosen_epoch": trainer.best_epoch(recipe.evaluation.select),
         "seconds": sum(row["seconds"] for row in trainer.history),
         "engine": engine,
         "versions": {k: v for k, v in run.environment().items() if k not in ("command", "platform", "cpu_count")},
@@ -256,6 +257,7 @@ def evaluate(
         "dataset": {"name": selected.dataset.name, "attribution": selected.dataset.attribution},
         "folds": bundle.about["provenance"]["folds"][split],
         "n_unlabelled": selected.n_unlabelled[split],
+        "descriptions": dict(bundle.descriptions),
         "seconds": time.perf_counter() - began,
     }
     if "macro" not in judgement:
@@ -347,7 +349,10 @@ def _context(bundle: Bundle, run: Run | None) -> dict[str, Any]:
             "n_records": origin["n_records"],
             "n_patients": origin["n_patients"],
             "folds": origin["folds"]["train"],
+            "name": origin["dataset"],
+            "attribution": origin["attribution"],
         },
+        "chosen_epoch": origin["chosen_epoch"],
         "recipe": origin["recipe"],
         "environment": run.environment() if run else origin["versions"],
         "commands": list(commands),

@@ -3,13 +3,14 @@
 import copy
 import functools
 import re
+import sys
 import time
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from einthoven.errors import EinthovenError
+from einthoven.errors import EinthovenError, MissingExtraError
 from einthoven.evaluation.report import write_report
 from einthoven.metrics.fmax import fmax
 from einthoven.metrics.ranking import auprc, auroc
@@ -341,6 +342,18 @@ def test_an_empty_split_gets_a_plain_sentence(tmp_path, five):
     assert "(validation split: PTB-XL 1.0.3, fold 9)" in page.text
 
 
+def test_a_split_with_records_but_no_class_to_judge_gets_a_plain_sentence_too(tmp_path, five):
+    reason = "no class has both a positive and a negative record"
+    five["judgements"][1] = {"split": "test", "n_records": 12, "reason": reason}
+    assert f"The test split was not judged: {reason}." in render(tmp_path, five)[0].text
+
+
+def test_the_training_split_never_makes_the_headline_when_another_was_judged(tmp_path, five):
+    train = {**five["judgements"][1], "split": "train", "folds": [1]}
+    five["judgements"] = [train, five["judgements"][0]]
+    assert "(validation split: PTB-XL 1.0.3, fold 9)" in render(tmp_path, five)[0].text
+
+
 def test_without_any_judged_split_the_page_says_so(tmp_path, five):
     five["judgements"] = [{"split": "test", "n_records": 0, "reason": "no records in fold 10"}]
     assert "No split was judged, so there is no figure to report." in render(tmp_path, five)[0].text
@@ -446,6 +459,13 @@ def test_scores_of_another_shape_are_refused_and_no_page_is_left(tmp_path, five)
     with pytest.raises(ValueError, match="5 class names for 4 columns"):
         render(tmp_path, five)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
+def test_a_missing_package_is_named_by_its_extra(tmp_path, five, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"report\.html needs .*einthoven\[report\]"):
+        render(tmp_path, five)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path, five):

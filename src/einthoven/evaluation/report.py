@@ -14,6 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.errors import MissingExtraError
+from einthoven.evaluation.wording import (
+    ABSENT,
+    cohort,
+    counted,
+    decimal,
+    duration,
+    fold_range,
+    key_label,
+    linked,
+    percent,
+    sentence,
+)
 from einthoven.files import atomic_write
 from einthoven.metrics.ranking import defined_classes
 
@@ -44,7 +56,8 @@ def write_report(
     Args:
         path: the file to write, whole or not at all.
         title: the heading.
-        judgements: one per split, as in ``metrics.json``; of several, the test split makes the headline.
+        judgements: one per split, as in ``metrics.json``; the test split makes the headline, else validation. One
+            without ``macro`` was not judged and has a ``reason``.
         scores: targets and probabilities of each split, both of shape (records, classes), for the curves; a split
             without them has no curves, and the page says so.
         history: figures per epoch; empty where nothing was trained.
@@ -78,7 +91,7 @@ def write_report(
         recipe=context.get("recipe") or "",
         environment={key: str(value) for key, value in (context.get("environment") or {}).items()},
         commands=list(context.get("commands") or []),
-        timing={words(key): duration(value) for key, value in (context.get("timing") or {}).items()},
+        timing={key_label(key): duration(value) for key, value in (context.get("timing") or {}).items()},
         sources=_sources(judgements, context),
     )
     with atomic_write(path) as temporary:
@@ -117,17 +130,19 @@ def _split(judgement: Json, pair: tuple[Array, Array] | None, context: Json) -> 
     """All that the page says about one split."""
     name = judgement["split"]
     view: dict[str, Any] = {"name": name, "id": re.sub(r"[^a-z0-9]+", "-", name.lower()), "empty": True}
-    if not judgement["n_records"]:
-        return {**view, "reason": judgement.get("reason") or "it has no records"}
+    if "macro" not in judgement:
+        return {**view, "reason": judgement["reason"]}
     rows = sorted(judgement["per_class"], key=lambda row: -row["positives"])
     words = judgement.get("descriptions") or {}
     floor = _floor(rows)
+    drawn = (judgement["macro"].get("auroc") or {}).get("low") is not None
+    interval = judgement.get("interval") if drawn else None
     n_classes, undefined = len(judgement["classes"]), judgement.get("undefined") or []
     return {
         **view,
         "empty": False,
-        "who": who(judgement),
-        "where": ", ".join(filter(None, [judgement["dataset"]["name"], folds(judgement.get("folds"))])),
+        "who": cohort(judgement),
+        "where": ", ".join(filter(None, [judgement["dataset"]["name"], fold_range(judgement.get("folds"))])),
         "seen": _seen(judgement, context.get("trained_on") or {}),
         "unlabelled": judgement.get("n_unlabelled") or 0,
         "kind": judgement["kind"],
@@ -143,10 +158,10 @@ def _split(judgement: Json, pair: tuple[Array, Array] | None, context: Json) -> 
         "baseline": _baseline(rows),
         "folded": n_classes > _MANY_CLASSES,
         "thresholds": any(row.get("threshold") is not None for row in rows),
-        "decisions": judgement.get("decisions") or "",
+        "decisions": sentence(judgement.get("decisions") or ""),
         "caution": list(judgement.get("caution") or []),
-        "interval": _method(judgement.get("interval")),
-        "level": _level(judgement.get("interval")),
+        "interval": _method(interval),
+        "level": _level(interval),
         "curves": _curves(name, pair, judgement["classes"]) if pair else None,
     }
 
@@ -200,10 +215,11 @@ def _example(rows: Sequence[Json], words: Mapping[str, str]) -> str:
         return ""
     row = next((r for r in full if r["class"] != "NORM"), full[0])
     name = f"{row['class']} ({words[row['class']]})" if row["class"] in words else row["class"]
+    rates = {key: f"{percent(row[key])}\u00a0%" for key in ("sensitivity", "specificity", "ppv")}
     return (
-        f"{name} is reported in {percent(row['sensitivity'])}\u00a0% of the records that carry it (sensitivity), and not "
-        f"reported in {percent(row['specificity'])}\u00a0% of those that do not (specificity); where it is reported, that "
-        f"is right in {percent(row['ppv'])}\u00a0% of cases (PPV)."
+        f"{name} is reported in {rates['sensitivity']} of the records that carry it (sensitivity), and not reported in "
+        f"{rates['specificity']} of those that do not (specificity); where it is reported, that is right in "
+        f"{rates['ppv']} of cases (PPV)."
     )
 
 
@@ -219,7 +235,7 @@ def _method(interval: Json | None) -> str:
     together = "; all records of a drawn patient come together" if unit == "patient" else ""
     return (
         f"{_level(interval)} {interval['method']}: {interval['n_resamples']:,} resamples of "
-        f"{count(interval['n_units'], unit)} with replacement{together}. Classes that a resample loses: "
+        f"{counted(interval['n_units'], unit)} with replacement{together}. Classes that a resample loses: "
         f"{interval['absent_classes']} ({interval['n_drawn']:,} drawn). Seed {interval['seed']}."
     )
 
@@ -278,8 +294,8 @@ def _trained_on(context: Json) -> dict[str, str]:
         "Parameters": None if parameters is None else f"{parameters:,}",
         "Input": model.get("input"),
         "Trained on": data.get("name"),
-        "Training records": who(data) if data.get("n_records") is not None else None,
-        "Training folds": folds(data.get("folds")).removeprefix("folds ").removeprefix("fold "),
+        "Training records": cohort(data) if data.get("n_records") is not None else None,
+        "Training folds": fold_range(data.get("folds")).removeprefix("folds ").removeprefix("fold "),
         "Bundle": context.get("bundle"),
     }
     return {label: str(words) for label, words in facts.items() if words}
@@ -287,7 +303,8 @@ def _trained_on(context: Json) -> dict[str, str]:
 
 def _headline(splits: Sequence[Json]) -> Json | None:
     judged = [split for split in splits if not split["empty"]]
-    return next((split for split in judged if split["name"] == "test"), judged[0] if judged else None)
+    wanted = {"test": 0, "validation": 1}
+    return min(judged, key=lambda split: wanted.get(split["name"], 2), default=None)
 
 
 def _sources(judgements: Sequence[Json], context: Json) -> list[tuple[str, Markup]]:

@@ -271,7 +271,8 @@ def _panels(count: int, plot_width: float, plot_height: float, legend_rows: int)
 
 
 def _legend(ax: Axes, lines: Sequence[Artist], names: Sequence[str], columns: int) -> None:
-    across, down = ax.figure.get_size_inches() * ax.get_position().size
-    legend = ax.legend(lines, names, loc="upper left", bbox_to_anchor=(-0.5 / across, -0.44 / down), ncols=columns)
+    box, inch = ax.get_window_extent(), ax.figure.dpi
+    below = (-0.5 * inch / box.width, -0.44 * inch / box.height)
+    legend = ax.legend(lines, names, loc="upper left", bbox_to_anchor=below, ncols=columns)
     for text in legend.get_texts():
         text.set_parse_math(False)  # a class name is text, whatever signs it has

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
 from einthoven.augment import Chain, Step
 from einthoven.dataset import Dataset
@@ -100,6 +101,7 @@ class Trainer:
         """Train until the last epoch or until early stopping, checkpointing every epoch."""
         if run.checkpoint.is_file():
             self.load_state(load_checkpoint(run.checkpoint))
+        events = SummaryWriter(str(run.path / "tensorboard"), purge_step=len(self.history) + 1)
         while len(self.history) < self.recipe.training.epochs and not self._stalled():
             began = time.perf_counter()
             loss = self._train_epoch(len(self.history), reporter)
@@ -112,7 +114,10 @@ class Trainer:
                 save_weights(run.best(criterion), self.judged)
             save_checkpoint(run.checkpoint, self.state())
             run.write_history(self.history)
+            for name, value in row.items():
+                events.add_scalar(name, value, row["epoch"])
             reporter.epoch(row)
+        events.close()
 
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, step: int) -> Tensor:
         """One optimiser step on a batch; returns its loss."""
@@ -174,6 +179,10 @@ class Trainer:
 
     def _scores(self, criterion: str) -> list[float]:
         return [CRITERIA[criterion] * row[f"validation_{criterion}"] for row in self.history]
+
+    def best_epoch(self, criterion: str) -> int:
+        """Number, from 1, of the epoch that is best by a criterion."""
+        return int(np.argmax(self._scores(criterion))) + 1
 
     def _improved(self) -> list[str]:
         """Criteria by which the newest epoch is the best so far."""

@@ -49,7 +49,7 @@ WAVES = (
     Wave("st_early", "T", 58, 16, 70, (0.0, 0.0, -0.05), "anterior"),
     Wave("st_late", "T", 165, 55, 55, (0.02, 0.01, -0.06), "recovery"),
     Wave("t_rise", "T", 246, 48, 44, (0.17, 0.09, -0.18), "recovery"),
-    Wave("t_peak", "T", 288, 46, 36, (0.23, 0.11, -0.16), "recovery"),
+    Wave("t_peak", "T", 288, 46, 36, (0.26, 0.11, -0.15), "recovery"),
     Wave("u", "T", 455, 30, 40, (0.006, 0.006, -0.016), "recovery"),
 )
 _GROUP = np.array([wave.group for wave in WAVES])

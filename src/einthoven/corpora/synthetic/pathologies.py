@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from einthoven.corpora.synthetic.heart import Heart, wave_index
 
@@ -84,14 +85,19 @@ def _hyp(code: str, text: str, secondary: float, *effects: Effect) -> Statement:
     return Statement(code, text, "diagnostic", "HYP", code, effects, secondary)
 
 
+def _form(code: str, text: str, *effects: Effect) -> Statement:
+    return Statement(code, text, "form", effects=effects)
+
+
 _TABLE = (
     Statement("NORM", "normal ECG", "diagnostic", "NORM", "NORM"),
     # Infarction: the wall that is gone no longer points its way, so the rest of the heart wins (Q waves, lost R).
-    _infarct("IMI", "inferior", "IMI", (0, 1, 0.2), _add("septal", 0.03, -0.28, 0), _add("anterior", 0.08, -0.26, 0),
+    _infarct("IMI", "inferior", "IMI", (0, 1, 0.2), _add("septal", 0.03, -0.28, 0), _add("anterior", 0.08, -0.26, 0.07),
              _add("lateral", 0.05, -0.24, 0)),
     _infarct("ASMI", "anteroseptal", "AMI", (0.8, 0, -0.6), _add("septal", 0.05, -0.03, 0.22),
              _add("anterior", -0.36, -0.12, 0.52), _add("lateral", -0.10, -0.04, 0.18), Effect("widen", "QRS", 1.06)),
-    _infarct("AMI", "anterior", "AMI", (0.5, 0, -0.8), _add("septal", 0.0, 0.0, 0.12), _add("anterior", -0.05, -0.05, 0.20),
+    _infarct("AMI", "anterior", "AMI", (0.5, 0, -0.8), _add("septal", 0.0, 0.0, 0.12),
+             _add("anterior", -0.05, -0.05, 0.20),
              _add("lateral", 0, 0, -0.1)),
     _infarct("ALMI", "anterolateral", "AMI", (1, 0, -0.3), _add("septal", -0.05, 0, 0.2),
              _add("anterior", -0.60, -0.15, 0.60), _add("lateral", -0.60, -0.1, 0.22), Effect("widen", "QRS", 1.15)),
@@ -107,7 +113,7 @@ _TABLE = (
     _injury("INJAS", "anteroseptal", "AMI", _add("st_early", -0.06, -0.04, 0.02), _add("st_late", -0.09, -0.04, 0.06),
             _add("t_rise", -0.30, -0.10, 0.26), _add("t_peak", -0.32, -0.10, 0.27)),
     _injury("INJAL", "anterolateral", "AMI", _add("st_early", -0.06, -0.03, 0.01), _add("st_late", -0.11, -0.04, 0.03),
-            _add("t_rise", -0.38, -0.10, 0.10), _add("t_peak", -0.40, -0.10, 0.10)),
+            _add("t_rise", -0.34, -0.09, -0.01), _add("t_peak", -0.36, -0.09, -0.01)),
     _injury("INJIN", "inferior", "IMI", _add("st_early", 0, -0.12, 0), _add("st_late", 0, -0.18, 0),
             _add("t_rise", 0, -0.28, 0), _add("t_peak", 0, -0.28, 0)),
     # ST-T: primary changes of repolarisation.
@@ -118,14 +124,15 @@ _TABLE = (
          _add("st_late", -0.12, -0.10, 0.00), Effect("qt", "", 0.90)),
     _stt("LNGQT", "long QT-interval", "STTC", _scale("T", 0.8), Effect("qt", "", 1.2)),
     _stt("EL", "electrolytic disturbance or drug (former EDIS)", "STTC", _scale("T", 0.5),
-         _add("st_late", -0.06, -0.04, 0.02), _add("u", 0.05, 0.04, -0.07), Effect("qt", "", 1.08)),
+         _add("st_late", -0.06, -0.04, 0.02), _add("u", 0.05, 0.04, -0.07), Effect("qt", "", 1.08))._replace(
+             kind="diagnostic"),
     _stt("ANEUR", "ST-T changes compatible with ventricular aneurysm", "STTC", _add("st_early", -0.05, -0.02, -0.12),
-         _add("st_late", -0.05, -0.02, -0.14), _add("t_peak", -0.2, 0, 0.08)),
+         _add("st_late", -0.05, -0.02, -0.14), _add("t_peak", -0.2, 0, 0.08))._replace(kind="diagnostic"),
     _isc("ISC_", "non-specific", "ISC_", _add("st_early", -0.08, -0.06, -0.03), _add("st_late", -0.11, -0.09, -0.04),
-         _add("t_rise", -0.27, -0.14, -0.08), _add("t_peak", -0.27, -0.12, -0.06))._replace(
+         _add("t_rise", -0.27, -0.14, -0.14), _add("t_peak", -0.27, -0.12, -0.14))._replace(
              description="non-specific ischemic"),
     _isc("ISCAL", "anterolateral", "ISCA", _add("st_early", -0.07, -0.02, 0.02), _add("st_late", -0.10, -0.03, 0.03),
-         _add("t_rise", -0.26, -0.05, 0.06), _add("t_peak", -0.28, -0.05, 0.06)),
+         _add("t_rise", -0.26, -0.05, -0.02), _add("t_peak", -0.28, -0.05, -0.02)),
     _isc("ISCIN", "inferior", "ISCI", _add("st_early", 0, -0.07, 0), _add("st_late", 0, -0.10, 0),
          _add("t_rise", 0, -0.17, 0), _add("t_peak", 0, -0.18, 0)),
     _isc("ISCIL", "inferolateral", "ISCI", _add("st_early", -0.07, -0.06, 0), _add("st_late", -0.10, -0.10, 0.02),
@@ -137,7 +144,7 @@ _TABLE = (
     _isc("ISCLA", "lateral", "ISCA", _add("st_early", -0.06, 0, 0), _add("st_late", -0.10, 0, 0),
          _add("t_rise", -0.24, 0.02, 0.02), _add("t_peak", -0.26, 0.02, 0.02)),
     # Conduction: what is activated late is slow and unopposed; repolarisation answers by itself (secondary).
-    _block("CLBBB", "complete left bundle branch block", "CLBBB", 0.75, Effect("widen", "QRS", 1.85),
+    _block("CLBBB", "complete left bundle branch block", "CLBBB", 0.60, Effect("widen", "QRS", 1.85),
            _add("septal", 0.25, 0.0, 0.28), _add("anterior", -0.45, -0.15, 1.00), _add("lateral", -0.62, -0.40, 1.05),
            _add("posterior", 0.35, -0.30, 0.80), _add("terminal", 0.52, -0.05, 0.40), _add("notch", 0.30, 0, 0.1),
            _add("t_rise", -0.18, 0, 0), _add("t_peak", -0.22, 0, 0)),
@@ -145,13 +152,14 @@ _TABLE = (
            _add("septal", 0.24, 0.0, 0.24), _add("anterior", -0.15, -0.1, 0.5), _add("lateral", 0.0, -0.1, 0.45),
            _add("posterior", 0.35, -0.1, 0.4), _add("terminal", 0.3, 0, 0.1)),
     _block("CRBBB", "complete right bundle branch block", "CRBBB", 0.7, Effect("widen", "QRS", 1.12),
-           _add("rv_late", -0.60, 0.02, -0.56), _scale("posterior", 0.05),
+           _add("rv_late", -0.52, 0.02, -0.52), _scale("posterior", 0.05),
            _add("lateral", -0.18, 0, -0.42), _scale("terminal", 0.1)),
     _block("IRBBB", "incomplete right bundle branch block", "IRBBB", 0.8, Effect("widen", "QRS", 1.03),
            _add("rv_late", -0.22, -0.04, -0.14), _scale("posterior", 0.45),
            _scale("terminal", 0.4), _add("lateral", 0, 0, -0.12)),
     _block("LAFB", "left anterior fascicular block", "LAFB/LPFB", 0.25, _add("septal", -0.02, 0.16, 0),
-           _add("anterior", -0.08, -0.06, 0.08), _add("lateral", -0.26, -0.56, -0.12), _add("posterior", -0.42, -0.56, -0.12),
+           _add("anterior", -0.08, -0.06, 0.08), _add("lateral", -0.26, -0.56, -0.12),
+           _add("posterior", -0.42, -0.56, -0.12),
            _add("terminal", -0.06, -0.28, 0.05), Effect("widen", "QRS", 1.12)),
     _block("LPFB", "left posterior fascicular block", "LAFB/LPFB", 0.25, _add("septal", 0.1, -0.12, 0),
            _add("lateral", -0.45, 0.12, 0.0), _add("posterior", -0.60, 0.25, -0.1), _add("terminal", -0.3, 0.2, -0.05),
@@ -165,7 +173,8 @@ _TABLE = (
            _scale("septal", 0.2), _add("posterior", 0, -0.3, -0.6), Effect("scatter", "delta", 0.15)),
     # Hypertrophy: more muscle, more dipole, a little slower.
     _hyp("LVH", "left ventricular hypertrophy", 0.30, _scale("lateral", 2.10), _scale("anterior", 1.65),
-         _scale("posterior", 1.80), Effect("widen", "QRS", 1.07)),
+         _scale("posterior", 1.80), _add("anterior", 0, 0, 0.18),
+         _add("t_peak", 0, 0, -0.08), Effect("widen", "QRS", 1.07)),
     _hyp("RVH", "right ventricular hypertrophy", 0.5, _add("rv_late", -0.36, 0.10, -0.36), _scale("posterior", 0.35),
          _add("lateral", -0.35, 0.15, -0.40), _scale("ra", 1.2)),
     _hyp("SEHYP", "septal hypertrophy", 0.3, _scale("septal", 2.6), _scale("lateral", 1.2),
@@ -173,16 +182,15 @@ _TABLE = (
     _hyp("LAO/LAE", "left atrial overload/enlargement", 0.0, _scale("la", 1.75), Effect("widen", "P", 1.22),
          Effect("pr", "", 20.0)),
     _hyp("RAO/RAE", "right atrial overload/enlargement", 0.0, _scale("ra", 2.1), _add("ra", 0.0, 0.05, -0.02)),
-    # Form and rhythm: they describe; what makes them lies in the patient or in rhythm.py.
-    Statement("ABQRS", "abnormal QRS", "form"),
-    Statement("QWAVE", "Q waves present", "form"),
-    Statement("VCLVH", "voltage criteria (QRS) for left ventricular hypertrophy", "form"),
-    Statement("LVOLT", "low QRS voltages in the frontal and horizontal leads", "form"),
-    Statement("HVOLT", "high QRS voltage", "form"),
-    Statement("LOWT", "low amplitude T-waves", "form"),
-    Statement("INVT", "inverted T-waves", "form"),
-    Statement("STD_", "non-specific ST depression", "form"),
-    Statement("LPR", "prolonged PR interval", "form"),
+    # Form: in the population they describe what a disease above does; alone, they do it by themselves.
+    _form("ABQRS", "abnormal QRS", Effect("widen", "QRS", 1.2), Effect("scatter", "notch", 0.5)),
+    _form("QWAVE", "Q waves present", _add("septal", 0.03, -0.28, 0), _add("anterior", 0.08, -0.26, 0)),
+    _form("VCLVH", "voltage criteria (QRS) for left ventricular hypertrophy", _scale("QRS", 1.6)),
+    _form("LOWT", "low amplitude T-waves", _scale("T", 0.3)),
+    _form("INVT", "inverted T-waves", _add("t_rise", -0.26, -0.10, 0.05), _add("t_peak", -0.40, -0.16, 0.10)),
+    _form("STD_", "non-specific ST depression", _add("st_early", -0.08, -0.07, 0), _add("st_late", -0.12, -0.1, 0)),
+    _form("LPR", "prolonged PR interval", Effect("pr", "", 70.0)),
+    # Premature beats and rhythms are the matter of rhythm.py.
     Statement("PVC", "ventricular premature complex", "form"),
     Statement("PAC", "atrial premature complex", "form"),
     Statement("SR", "sinus rhythm", "rhythm"),
@@ -237,14 +245,14 @@ def apply_statement(heart: Heart, code: str, severity: float, rng: np.random.Gen
         _age_infarct(heart, np.array(row.territory) / np.linalg.norm(row.territory), severity, rng)
 
 
-def _answer(heart: Heart, change: np.ndarray, share: float) -> None:
-    """Let repolarisation oppose a change of QRS area (mV ms): 15 % of it in the ST segment, the rest in T."""
+def _answer(heart: Heart, change: NDArray[np.float64], share: float) -> None:
+    """Let repolarisation oppose a change of QRS area (mV ms): a fifth of it in the ST segment, the rest in T."""
     for name, part in (("st_early", 0.05), ("st_late", 0.15), ("t_rise", 0.40), ("t_peak", 0.40)):
         (row,) = wave_index(name)
         heart.moment[row] -= share * part * change / (np.sqrt(np.pi / 2) * (heart.rise[row] + heart.fall[row]))
 
 
-def _age_infarct(heart: Heart, wall: np.ndarray, severity: float, rng: np.random.Generator) -> None:
+def _age_infarct(heart: Heart, wall: NDArray[np.float64], severity: float, rng: np.random.Generator) -> None:
     """Old scars have flat or inverted T, weeks-old ones deep inversion, fresh ones ST elevation over the wall."""
     stage = rng.choice(3, p=(0.72, 0.20, 0.08))
     inversion = (rng.uniform(0.05, 0.5), rng.uniform(0.5, 1.3), rng.uniform(-0.6, 0.3))[stage] * severity

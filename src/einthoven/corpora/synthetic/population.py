@@ -1,4 +1,4 @@
-"""Who is in the synthetic hospital: ages, diseases that come together, hearts and chests that differ.
+"""Who is in the synthetic hospital: hearts and chests that differ as those of healthy people do.
 
 One idea: a patient is drawn from (seed, number) alone, so the first n records never depend on how many follow.
 """
@@ -9,139 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from einthoven.corpora.synthetic.epidemiology import Visit, draw_codes, draw_visit
 from einthoven.corpora.synthetic.heart import Heart, Torso, normal_heart, wave_index
-from einthoven.corpora.synthetic.pathologies import STATEMENTS, apply_statement, superclasses_of
+from einthoven.corpora.synthetic.pathologies import STATEMENTS, apply_statement
 
-__all__ = ["Patient", "Visit", "diseased_heart", "draw_patient", "normal_variation"]
+__all__ = ["Patient", "diseased_heart", "draw_patient", "normal_variation"]
 
-# Share of wholly normal ECGs by age, and of men: PTB-XL, folds 1-8.
-_AGE_KNOTS = (0, 25, 35, 45, 55, 65, 75, 85, 95)
-_NORMAL_SHARE = (0.92, 0.84, 0.76, 0.64, 0.47, 0.35, 0.27, 0.20, 0.14)
-
-# Chance of a statement in an abnormal ECG at 65 years, its rise per decade (odds ratio) and its odds ratio in women.
-_RISK = {
-    "CLBBB": (0.042, 1.15, 0.80),
-    "IMI": (0.225, 1.10, 0.55),
-    "ASMI": (0.165, 1.20, 0.80),
-    "ILMI": (0.052, 1.00, 0.40),
-    "AMI": (0.028, 1.10, 0.90),
-    "ALMI": (0.034, 0.95, 0.45),
-    "LMI": (0.016, 1.00, 0.70),
-    "IPLMI": (0.004, 1.20, 0.50),
-    "IPMI": (0.003, 1.20, 0.70),
-    "PMI": (0.002, 1.20, 0.70),
-    "INJAS": (0.017, 1.00, 1.10),
-    "INJAL": (0.008, 1.00, 0.70),
-    "INJIN": (0.002, 1.30, 1.20),
-    "LVH": (0.178, 1.05, 0.90),
-    "LAO/LAE": (0.017, 1.10, 0.70),
-    "RVH": (0.008, 0.90, 0.55),
-    "RAO/RAE": (0.008, 0.85, 1.40),
-    "SEHYP": (0.003, 0.85, 0.80),
-    "NDT": (0.150, 1.05, 1.30),
-    "NST_": (0.038, 1.20, 1.60),
-    "ISC_": (0.012, 1.15, 1.00),
-    "ISCAL": (0.062, 1.10, 1.00),
-    "ISCIN": (0.017, 1.00, 1.00),
-    "ISCIL": (0.014, 1.15, 1.10),
-    "ISCAS": (0.013, 0.95, 2.00),
-    "ISCLA": (0.011, 1.00, 1.00),
-    "ISCAN": (0.004, 1.10, 1.30),
-    "DIG": (0.004, 1.70, 2.00),
-    "LNGQT": (0.010, 1.00, 1.30),
-    "EL": (0.007, 1.20, 2.50),
-    "ANEUR": (0.003, 1.20, 0.60),
-    "LAFB": (0.115, 1.25, 0.65),
-    "LPFB": (0.010, 0.95, 0.45),
-    "IRBBB": (0.070, 0.90, 0.60),
-    "IVCD": (0.052, 1.05, 0.55),
-    "CRBBB": (0.032, 1.30, 0.45),
-    "ILBBB": (0.007, 1.05, 0.35),
-    "1AVB": (0.032, 1.35, 0.65),
-    "WPW": (0.004, 0.55, 0.90),
-}
-# What comes together: (given, then, odds ratio). The given one is drawn first, in the order of ``_RISK``.
-_TOGETHER = {
-    ("LVH", "ISC_"): 85.0,
-    ("LVH", "LAO/LAE"): 3.0,
-    ("LVH", "NDT"): 0.35,
-    ("ASMI", "LAFB"): 3.0,
-    ("ASMI", "CRBBB"): 2.6,
-    ("ASMI", "1AVB"): 2.0,
-    ("IMI", "ASMI"): 1.0,
-    ("ASMI", "ILMI"): 1.5,
-    ("IMI", "LAFB"): 0.55,
-    ("IMI", "NDT"): 0.35,
-    ("ASMI", "NDT"): 0.25,
-    ("IMI", "LVH"): 0.65,
-    ("INJAS", "INJAL"): 25.0,
-    ("INJAS", "LVH"): 1.2,
-    ("RVH", "CRBBB"): 14.0,
-    ("RVH", "IRBBB"): 9.0,
-    ("RVH", "LPFB"): 14.0,
-    ("LPFB", "CRBBB"): 8.0,
-    ("LAFB", "CRBBB"): 4.0,
-    ("LAFB", "1AVB"): 2.0,
-    ("CLBBB", "1AVB"): 3.0,
-    ("CRBBB", "1AVB"): 2.5,
-    ("LAO/LAE", "1AVB"): 4.0,
-    ("CLBBB", "LAO/LAE"): 4.0,
-    ("NDT", "NST_"): 0.3,
-    ("NDT", "ISCAL"): 0.1,
-    ("LNGQT", "EL"): 8.0,
-}
-# One ECG carries at most one of each: they describe the same thing.
-_EXCLUSIVE = (
-    ("CLBBB", "CRBBB", "IRBBB", "ILBBB", "IVCD", "WPW"),
-    ("CLBBB", "LAFB", "LPFB"),
-    ("CLBBB", "IMI"),
-    ("CLBBB", "ASMI"),
-    ("CLBBB", "ISCAL"),
-    ("CLBBB", "NDT"),
-    ("CLBBB", "LVH"),
-    ("CLBBB", "ISC_"),
-    ("IMI", "ILMI", "IPLMI", "IPMI", "INJIN"),
-    ("ASMI", "AMI", "ALMI", "INJAS"),
-    ("ALMI", "LMI"),
-    ("ISC_", "ISCAL", "ISCIL", "ISCLA", "NST_", "DIG"),
-    ("ISCIN", "ISCIL"),
-    ("ISCAS", "ISCAN"),
-    ("WPW", "1AVB"),
-)
-# Odds ratio of atrial fibrillation.
-_FIBRILLATES = {"LVH": 1.8, "NST_": 8.0, "DIG": 25.0, "ISC_": 2.0, "ASMI": 1.6, "IMI": 1.2, "NDT": 1.7, "CRBBB": 1.8}
-# A second statement that describes what a first one shows: (first, second, chance).
-_DESCRIBED = (
-    ("IMI", "ABQRS", 0.55), ("ASMI", "ABQRS", 0.50), ("ILMI", "ABQRS", 0.60), ("ALMI", "ABQRS", 0.50),
-    ("AMI", "ABQRS", 0.45), ("WPW", "ABQRS", 0.55), ("CRBBB", "ABQRS", 0.20), ("IVCD", "ABQRS", 0.2),
-    ("IMI", "QWAVE", 0.10), ("ASMI", "QWAVE", 0.08), ("LVH", "VCLVH", 0.31), ("ISC_", "STD_", 0.27),
-    ("DIG", "STD_", 0.65), ("NST_", "STD_", 0.10), ("ISCAL", "STD_", 0.14), ("NDT", "LOWT", 0.10),
-    ("DIG", "LOWT", 0.35), ("ISC_", "INVT", 0.08), ("INJAS", "INVT", 0.15), ("1AVB", "LPR", 0.15),
-)  # fmt: skip
-_VISITS = (0.887, 0.084, 0.019, 0.010)
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One recording of a patient before it is rendered.
-
-    Attributes:
-        codes: statements and their likelihood in percent.
-        severity: what the heart really has, stated or not: severity by statement.
-        rhythm: SCP code of the rhythm.
-        rate: beats per minute.
-        hrv: relative spread of the sinus intervals.
-        premature: premature beats by kind.
-        age: years at this recording.
-    """
-
-    codes: dict[str, float]
-    severity: dict[str, float]
-    rhythm: str
-    rate: float
-    hrv: float
-    premature: dict[str, int]
-    age: int
+_VISITS = (0.887, 0.084, 0.019, 0.010)  # share of patients with one, two, three and four recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,113 +44,6 @@ class Patient:
         return {code for visit in self.visits for code in visit.codes}
 
 
-def _chance(base: float, *odds_ratios: float) -> float:
-    odds = base / (1 - base) * float(np.prod(odds_ratios))
-    return odds / (1 + odds)
-
-
-def _excluded(code: str, chosen: list[str]) -> bool:
-    return any(code in group and any(other in group for other in chosen) for group in _EXCLUSIVE)
-
-
-def _diseases(age: float, female: bool, rng: np.random.Generator) -> list[str]:
-    """Statements of an abnormal ECG; drawn until there is one, but one in twenty has a disease without a name."""
-    for _ in range(50):
-        chosen: list[str] = []
-        for code, (base, per_decade, women) in _RISK.items():
-            together = [_TOGETHER.get((given, code), 1.0) for given in chosen]
-            sex = women if female else 1.0
-            chance = _chance(base, per_decade ** ((age - 65) / 10), sex, *together)
-            if rng.random() < 0.86 * chance and not _excluded(code, chosen):
-                chosen.append(code)
-        if chosen:
-            return chosen
-    return ["NDT"]
-
-
-def _severities(codes: list[str], age: float, rng: np.random.Generator) -> dict[str, float]:
-    """Severity of what is stated, and traces of what is not: readers draw the line at different places."""
-    severity = {code: float(0.25 + 1.05 * rng.beta(2.2, 2.0)) for code in codes if code not in ("NORM",)}
-    severity |= {code: 0.75 + 0.5 * severity[code] / 1.3 for code in ("CLBBB", "CRBBB") if code in severity}
-    traces = ("NDT", "IRBBB", "LAFB", "LVH", "IMI", "ASMI", "NST_", "1AVB", "LAO/LAE", "IVCD", "ISCAL")
-    weight = 0.22 if "NORM" in codes else 0.35
-    for code in traces:
-        if code not in codes and not _excluded(code, codes) and rng.random() < weight * (0.4 + age / 100):
-            severity[code] = float(0.5 * rng.beta(1.2, 2.2))
-    return severity
-
-
-def _rhythm(codes: list[str], age: float, rng: np.random.Generator) -> tuple[str, float, float]:
-    """Rhythm, rate and relative spread of intervals."""
-    old = (age - 65) / 10
-    normal = "NORM" in codes
-    ratios = [_FIBRILLATES.get(code, 1.0) for code in codes]
-    if not normal and not {"WPW", "1AVB"} & set(codes) and rng.random() < _chance(0.085, 1.35**old, *ratios):
-        return ("AFIB", float(np.clip(rng.normal(92, 23), 48, 170)), 0.0)
-    if not normal and rng.random() < 0.007:
-        return ("AFLT", 80.0, 0.0)
-    rate = float(np.exp(rng.normal(np.log(68.5 if normal else 73.0), 0.17 if normal else 0.215)))
-    hrv = float(np.exp(rng.normal(np.log(0.020), 0.65))) * (1.0 + max(0.0, (45 - age) / 50))
-    if rng.random() < 0.02:
-        hrv = float(rng.uniform(0.08, 0.16))
-    if rate < 54 and rng.random() < 0.45:
-        return ("SBRAD", max(rate, 38.0), hrv)
-    if rate > 99 and rng.random() < 0.85:
-        return ("STACH", min(rate, 150.0), 0.4 * min(hrv, 0.05))
-    return ("SARRH" if hrv > 0.085 else "SR", float(np.clip(rate, 40, 140)), hrv)
-
-
-def _premature(normal: bool, age: float, rng: np.random.Generator) -> dict[str, int]:
-    scale = (0.4 if normal else 1.5) * min(age / 65, 1.4)
-    found = {}
-    if rng.random() < 0.05 * scale:
-        found["V"] = int(1 + rng.geometric(0.55) - 1)
-    if rng.random() < 0.022 * scale:
-        found["S"] = int(rng.geometric(0.6))
-    return found
-
-
-def _likelihood(code: str, severity: float, rng: np.random.Generator) -> float:
-    """Percent, as PTB-XL states it: readers are sure of blocks, less so of infarcts."""
-    row = STATEMENTS[code]
-    if not row.superclass:
-        return 0.0
-    if code == "NORM":
-        return float(rng.choice([80.0, 100.0], p=(0.17, 0.83)))
-    if row.superclass == "CD":
-        return 100.0
-    doubtful = np.clip(1.0 - severity, 0.1, 0.8)
-    return float(rng.choice([15.0, 35.0, 50.0, 80.0])) if rng.random() < doubtful else 100.0
-
-
-def _statements(codes: list[str], severity: dict[str, float], rhythm: str, premature: dict[str, int],
-                rng: np.random.Generator) -> dict[str, float]:  # fmt: skip
-    stated = {code: _likelihood(code, severity.get(code, 1.0), rng) for code in codes}
-    stated |= {second: 0.0 for first, second, chance in _DESCRIBED if first in codes and rng.random() < chance}
-    if rhythm != "SR" or rng.random() < 0.93:
-        stated[rhythm] = 0.0
-    return stated | {"PVC": 100.0 for k in premature if k == "V"} | {"PAC": 0.0 for k in premature if k == "S"}
-
-
-def _misread(codes: list[str], severity: dict[str, float], rng: np.random.Generator) -> list[str]:
-    """What the reader writes: mild findings are missed, strong traces are named, some normals are called NDT."""
-    kept = [code for code in codes if code == "NORM" or rng.random() > 0.30 * max(0.0, 0.7 - severity[code]) / 0.7]
-    named = [code for code in severity if code not in codes and rng.random() < 0.8 * max(0.0, severity[code] - 0.25)]
-    if "NORM" in kept and any(STATEMENTS[code].superclass != "CD" for code in named):
-        kept.remove("NORM")
-    return kept + named or ["NORM"]
-
-
-def _draw_visit(codes: list[str], age: int, rng: np.random.Generator) -> Visit:
-    if rng.random() < 0.0136 and age > 35:
-        return Visit({"PACE": 0.0}, {}, "PACE", float(rng.uniform(60, 76)), 0.0, {}, age)
-    severity = _severities(codes, age, rng)
-    rhythm, rate, hrv = _rhythm(codes, age, rng)
-    premature = _premature("NORM" in codes, age, rng) if rhythm != "AFLT" else {}
-    stated = _statements(_misread(codes, severity, rng), severity, rhythm, premature, rng)
-    return Visit(stated, severity, rhythm, rate, hrv, premature, age)
-
-
 def normal_variation(age: float, female: bool, rng: np.random.Generator) -> tuple[Heart, Torso]:
     """A healthy heart in its chest: voltages, directions and intervals as different as those of healthy people."""
     heart = normal_heart()
@@ -284,10 +51,10 @@ def normal_variation(age: float, female: bool, rng: np.random.Generator) -> tupl
     heart.moment *= np.exp(rng.normal(0, 0.15, (n, 1)))
     size = np.linalg.norm(heart.moment, axis=1, keepdims=True)
     heart.moment += 0.12 * size * rng.standard_normal((n, 3))
-    for group, spread in (("P", 0.28), ("QRS", 0.16), ("T", 0.28)):
+    for group, spread in (("P", 0.28), ("QRS", 0.16), ("T", 0.38)):
         heart.moment[wave_index(group)] *= np.exp(rng.normal(0, spread))
     # Repolarisation loses voltage with age, and women have a lower ST segment and T in V1-V3 (Surawicz 2002).
-    heart.moment[wave_index("T")] *= np.clip(1.22 - 0.0055 * age, 0.65, 1.2)
+    heart.moment[wave_index("T")] *= np.clip(1.10 - 0.0055 * age, 0.58, 1.1)
     if female:
         heart.moment[wave_index("T")] *= (1.0, 1.0, 0.75)
         heart.moment[wave_index("QRS")] *= 0.93
@@ -299,7 +66,7 @@ def normal_variation(age: float, female: bool, rng: np.random.Generator) -> tupl
     heart.qt = float(np.exp(rng.normal(0.02 if female else -0.01, 0.045)))
     heart.sway = float(np.exp(rng.normal(np.log(0.02), 0.4)))
     torso = _torso(age, female, rng)
-    # The axis of T follows that of QRS half way only.
+    # The axis of T varies less than that of QRS: it makes two fifths of the turn.
     turn = np.radians(-0.6 * torso.roll_deg)
     across, down, back = heart.moment[wave_index("T")].T
     heart.moment[wave_index("T")] = np.stack(
@@ -318,7 +85,7 @@ def _torso(age: float, female: bool, rng: np.random.Generator) -> Torso:
     gain = np.exp(np.concatenate([np.full(2, rng.normal(0, 0.10)), chest]) + build)
     gain[[2, 4, 7]] *= (0.84, 0.90, 0.90)  # V1, V3, V6: what lung and breast take off, of voltages in health
     displaced = rng.normal(0, 0.8, (6, 3)) + rng.normal(0, 1.0, 3) * (0.5, 1.0, 0.0)
-    roll = rng.normal(10 - 0.32 * (age - 54), 20)
+    roll = rng.normal(8 - 0.32 * (age - 54), 18)
     return Torso(float(roll), float(rng.normal(0.0, 10)), float(rng.normal(0, 9)), gain, displaced)
 
 
@@ -328,21 +95,17 @@ def draw_patient(seed: int, number: int) -> Patient:
     age = int(np.clip(round(rng.normal(62, 17) if rng.random() < 0.86 else rng.uniform(18, 60)), 10, 95))
     female = bool(rng.random() < 0.48)
     heart, torso = normal_variation(age, female, rng)
-    healthy = rng.random() < 0.95 * np.interp(age, _AGE_KNOTS, _NORMAL_SHARE)
-    if healthy:
-        codes = ["NORM"] + [code for code, p in (("IRBBB", 0.028), ("IVCD", 0.011)) if rng.random() < p][:1]
-    else:
-        codes = _diseases(age, female, rng)
+    codes = draw_codes(age, female, rng)
     n_visits = 1 + int(rng.choice(4, p=_VISITS))
-    visits = tuple(_draw_visit(codes, min(age + k, 95), rng) for k in range(n_visits))
+    visits = tuple(draw_visit(codes, min(age + k, 95), rng) for k in range(n_visits))
     return Patient(number, age, female, heart, torso, visits)
 
 
 def diseased_heart(patient: Patient, visit: Visit, rng: np.random.Generator) -> Heart:
     """The patient's heart with what it has at this visit."""
     heart = patient.heart.copy()
-    if superclasses_of(visit.severity) & {"MI", "HYP"}:
-        heart.moment[wave_index("T")] *= 0.82  # a sick ventricle recovers with less voltage, wherever it is sick
+    sick = max((s for code, s in visit.severity.items() if STATEMENTS[code].superclass in ("MI", "HYP")), default=0.0)
+    heart.moment[wave_index("T")] *= 1 - 0.2 * min(sick, 1.0)  # recovers with less voltage, wherever it is sick
     for code in STATEMENTS:
         if code in visit.severity:
             apply_statement(heart, code, visit.severity[code], rng)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from einthoven.corpora.synthetic.epidemiology import Visit
 from einthoven.corpora.synthetic.heart import FS, Heart, Torso, lead_weights, normal_heart, time_courses, wave_index
 from einthoven.corpora.synthetic.noise import draw_levels, electrode_noise, electrodes_to_leads
 from einthoven.corpora.synthetic.pathologies import apply_statement
-from einthoven.corpora.synthetic.population import Patient, Visit, diseased_heart
+from einthoven.corpora.synthetic.population import Patient, diseased_heart
 from einthoven.corpora.synthetic.rhythm import Beating, atrial_waves, beat_times
 from einthoven.leads import TWELVE_LEADS, limb_lead_weights
 
@@ -34,8 +35,9 @@ def _ectopic(heart: Heart, rng: np.random.Generator) -> Heart:
         beat.moment[wave_index(name)] = 0.0
     size = float(np.abs(heart.moment[wave_index("QRS")]).sum()) * rng.uniform(0.9, 1.5)
     start = rng.standard_normal(3) * (1.0, 1.1, 0.9)
-    turn = start + 0.5 * rng.standard_normal(3)
-    scale = size / 4 / np.linalg.norm(start)
+    start /= np.linalg.norm(start)
+    turn = start + 0.3 * rng.standard_normal(3)
+    scale = size / 4 / np.linalg.norm(turn)
     for name, part in (("anterior", 0.45), ("lateral", 1.0), ("posterior", 0.8), ("terminal", 0.45)):
         beat.moment[wave_index(name)] = part * scale * (start if part < 0.5 else turn)
     beat.widen("QRS", rng.uniform(1.9, 2.4))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Beating", "atrial_waves", "beat_times"]
+__all__ = ["FLUTTER_S", "Beating", "atrial_waves", "beat_times"]
 
 FLUTTER_S = 0.205  # one turn of typical flutter, 290 per minute
 
