@@ -1,0 +1,181 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from einthoven.bundle import list_pretrained, load_bundle, to_probabilities
+from einthoven.bundling import save_bundle, update_bundle
+from einthoven.errors import BundleError
+from einthoven.leads import TWELVE_LEADS
+from einthoven.models import Classifier, Scaling, create_model
+from einthoven.record import Record
+from einthoven.spec import SignalSpec
+
+CLASSES = ["A", "B", "C"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    torch.manual_seed(0)
+    model = Classifier(Scaling([0.0], [0.2]), create_model("resnet1d_wang", 12, 3, width=16)).eval()
+    about = {
+        "name": "tiny",
+        "task": {"name": "superdiagnostic", "kind": "multilabel", "classes": CLASSES, "descriptions": {"A": "first"}},
+        "spec": SignalSpec().to_dict(),
+        "window": {"length": 250, "stride": 125, "aggregate": "mean"},
+        "network": {"name": "resnet1d_wang", "options": {"width": 16}, "n_leads": 12, "n_classes": 3, "n_scales": 1},
+        "thresholds": {"method": "f1", "values": {"A": 0.0, "B": 1.0, "C": None}},
+        "provenance": {"dataset": "none"},
+    }
+    return save_bundle(tmp_path_factory.mktemp("bundles") / "tiny", model, about)
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    shutil.copytree(made.path, tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def _ecg(seconds=10.0, fs=500.0, leads=TWELVE_LEADS):
+    t = np.arange(int(seconds * fs)) / fs
+    beat = np.exp(-(((t % 0.8) - 0.4) ** 2) / 0.0004) + 0.2 * np.exp(-(((t % 0.8) - 0.6) ** 2) / 0.002)
+    gains = np.linspace(-0.7, 1.2, len(leads))
+    return Record(np.array([g * beat for g in gains], dtype=np.float32), fs, tuple(leads), record_id="ecg")
+
+
+def test_torch_and_onnx_give_the_same_probabilities(made):
+    x = np.random.default_rng(0).normal(size=(9, 12, 250)).astype(np.float32)
+    other = load_bundle(made.path, backend="torch")
+    np.testing.assert_allclose(made.probabilities(x), other.probabilities(x), atol=1e-4)
+    assert made.probabilities(x).shape == (9, 3)
+
+
+def test_findings_carry_probability_threshold_and_decision(made):
+    prediction = made.predict(_ecg())
+    assert [f.present for f in prediction.findings] == [True, False, None]
+    assert prediction.findings[0].description == "first"
+    assert not prediction.refused
+    plain = json.loads(json.dumps(prediction.to_dict()))
+    assert [f["class"] for f in plain["findings"]] == CLASSES
+
+
+def test_the_rate_of_the_record_does_not_matter(made):
+    p = [[f.probability for f in made.predict(_ecg(fs=fs)).findings] for fs in (500.0, 1000.0, 257.0)]
+    np.testing.assert_allclose(p[0], p[1], atol=0.02)
+    np.testing.assert_allclose(p[0], p[2], atol=0.05)
+
+
+def test_derivable_leads_are_derived_and_others_refused_by_name(made):
+    whole = _ecg()
+    limb = np.stack([whole.signal[0], whole.signal[1], *whole.signal[6:]])
+    eight = Record(limb, 500.0, ("I", "II", *TWELVE_LEADS[6:]))
+    assert made.predict(eight).notes == ("derived from the other limb leads: III, aVR, aVL, aVF",)
+    three = Record(whole.signal[:3], 500.0, TWELVE_LEADS[:3])
+    refused = made.predict(three)
+    assert refused.refused
+    assert "missing leads V1, V2, V3, V4, V5, V6" in refused.flags[0].text
+    assert refused.findings == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda r: r.with_(signal=r.signal * 1000), "wrong_unit"),
+        (lambda r: r.with_(signal=r.signal[:, :900]), "too_short"),
+        (lambda r: r.with_(signal=np.where(np.arange(5000) < 4000, np.nan, r.signal).astype(np.float32)), "missing_samples"),
+        (lambda r: r.with_(signal=r.signal * 0), "flat"),
+        (lambda r: r.with_(unit="normalised"), "does_not_conform"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_by_name(made, change, code):
+    prediction = made.predict(change(_ecg()))
+    assert prediction.refused
+    assert [flag.code for flag in prediction.flags] == [code]
+
+
+def test_a_record_shorter_than_the_window_is_flagged(made):
+    prediction = made.predict(_ecg(seconds=2.2))
+    assert [flag.code for flag in prediction.flags] == ["padded"]
+    assert len(prediction.findings) == 3
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "probe.safetensors"])
+def test_an_altered_or_absent_file_is_refused(copy, name):
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(data)
+    with pytest.raises(BundleError, match=f"{name}: its checksum differs"):
+        load_bundle(copy)
+    (copy / name).unlink()
+    with pytest.raises(BundleError, match=f"{name}: missing"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_weights_that_load_but_answer_otherwise_are_refused(copy, made, backend):
+    from einthoven.files import sha256_of
+    from einthoven.models.weights import save_weights
+
+    torch.manual_seed(1)
+    other = Classifier(Scaling([0.0], [0.2]), create_model("resnet1d_wang", 12, 3, width=16)).eval()
+    save_weights(copy / "model.safetensors", other)
+    other_bundle = save_bundle(copy.parent / "other", other, {**made.about})
+    shutil.copy(other_bundle.path / "model.onnx", copy / "model.onnx")
+    about = json.loads((copy / "bundle.json").read_text())
+    about["files"] = {name: sha256_of(copy / name) for name in about["files"]}
+    (copy / "bundle.json").write_text(json.dumps(about))
+    with pytest.raises(BundleError, match="answers the stored probe with logits off by"):
+        load_bundle(copy, backend=backend)
+
+
+def test_other_formats_and_places_are_refused(copy, tmp_path):
+    about = json.loads((copy / "bundle.json").read_text())
+    (copy / "bundle.json").write_text(json.dumps(about | {"format_version": 9}))
+    with pytest.raises(BundleError, match="bundle format 9 is not 1"):
+        load_bundle(copy)
+    (copy / "bundle.json").write_text(json.dumps({k: v for k, v in about.items() if k != "window"}))
+    with pytest.raises(BundleError, match="incomplete or altered"):
+        load_bundle(copy)
+    with pytest.raises(BundleError, match="no bundle 'ptbxl-superdiagnosti'"):
+        load_bundle("ptbxl-superdiagnosti")
+    with pytest.raises(BundleError, match="no bundle.json in this folder"):
+        load_bundle(tmp_path)
+
+
+def test_thresholds_can_be_replaced_and_the_rest_stays(copy):
+    bundle = update_bundle(load_bundle(copy), {"thresholds": {"method": "f1", "values": dict.fromkeys(CLASSES, 0.3)}}, "# card")
+    assert bundle.thresholds["C"] == 0.3
+    assert (copy / "README.md").read_text() == "# card"
+
+
+def test_predicting_loads_neither_torch_nor_pandas_nor_scipy_signal(made, tmp_path):
+    ecg = _ecg()
+    np.savetxt(tmp_path / "e.csv", ecg.signal.T, delimiter=",", header=",".join(ecg.leads), comments="", fmt="%.4f")
+    code = (
+        "import sys, einthoven;"
+        f"r = einthoven.read_record({str(tmp_path / 'e.csv')!r}, fs=500);"
+        f"print(len(einthoven.load_bundle({str(made.path)!r}).predict(r).findings),"
+        "[m for m in ('torch', 'pandas', 'scipy.signal', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3 []"
+
+
+def test_softmax_sums_to_one_and_sigmoid_is_per_class():
+    z = np.array([[0.0, 2.0, -1.0]], np.float32)
+    assert to_probabilities(z, "multiclass").sum() == pytest.approx(1)
+    assert to_probabilities(z, "multilabel")[0, 0] == 0.5
+
+
+@pytest.mark.parametrize("name", list_pretrained())
+def test_every_pretrained_bundle_loads_and_has_a_card(name):
+    bundle = load_bundle(name)
+    card = (bundle.path / "README.md").read_text()
+    for words in ("Not a medical device", "Data and licence", "CC BY 4.0", "Limits", "Macro AUROC", "```yaml"):
+        assert words in card
+    assert len(bundle.predict(_ecg()).findings) == len(bundle.classes)
+    assert load_bundle(name, backend="torch").classes == bundle.classes
