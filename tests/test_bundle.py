@@ -86,7 +86,10 @@ def test_derivable_leads_are_derived_and_others_refused_by_name(made):
     [
         (lambda r: r.with_(signal=r.signal * 1000), "wrong_unit"),
         (lambda r: r.with_(signal=r.signal[:, :900]), "too_short"),
-        (lambda r: r.with_(signal=np.where(np.arange(5000) < 4000, np.nan, r.signal).astype(np.float32)), "missing_samples"),
+        (
+            lambda r: r.with_(signal=np.where(np.arange(5000) < 4000, np.nan, r.signal).astype(np.float32)),
+            "missing_samples",
+        ),
         (lambda r: r.with_(signal=r.signal * 0), "flat"),
         (lambda r: r.with_(unit="normalised"), "does_not_conform"),
     ],
@@ -147,7 +150,9 @@ def test_other_formats_and_places_are_refused(copy, tmp_path):
 
 
 def test_thresholds_can_be_replaced_and_the_rest_stays(copy):
-    bundle = update_bundle(load_bundle(copy), {"thresholds": {"method": "f1", "values": dict.fromkeys(CLASSES, 0.3)}}, "# card")
+    bundle = update_bundle(
+        load_bundle(copy), {"thresholds": {"method": "f1", "values": dict.fromkeys(CLASSES, 0.3)}}, "# card"
+    )
     assert bundle.thresholds["C"] == 0.3
     assert (copy / "README.md").read_text() == "# card"
 

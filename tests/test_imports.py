@@ -25,7 +25,9 @@ def test_the_help_of_the_command_line_takes_under_600_ms():
     times = []
     for _ in range(3):
         began = time.perf_counter()
-        done = subprocess.run([sys.executable, "-m", "einthoven.cli", "--help"], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "einthoven.cli", "--help"], capture_output=True, text=True, check=True
+        )
         times.append(time.perf_counter() - began)
     assert "prepare" in done.stdout
     assert min(times) < 0.6

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from einthoven.spec import SignalSpec
     from einthoven.training.recipe import Recipe, load_recipe
 
-__all__ = ["Record", "Recipe", "SignalSpec", "conform", "load_bundle", "load_recipe", "open_dataset", "read_record"]
+__all__ = ["Recipe", "Record", "SignalSpec", "conform", "load_bundle", "load_recipe", "open_dataset", "read_record"]
 
 _HOME = {
     "Record": "einthoven.record",

@@ -134,7 +134,7 @@ def open_dataset(path: str | Path) -> Dataset:
     about = read_json(path / "dataset.json", DatasetError, "a prepared dataset (see 'einthoven prepare')")
     if about.get("format_version") != FORMAT_VERSION:
         raise DatasetError(
-            f"{path}: dataset format {about.get('format_version')} is not the {FORMAT_VERSION} that this version reads; "
+            f"{path}: dataset format {about.get('format_version')} is not the {FORMAT_VERSION} read here; "
             "prepare the dataset again"
         )
     try:

@@ -27,7 +27,7 @@ from einthoven.splits import check_no_leak, rows_of_folds
 from einthoven.training.recipe import Folds, Recipe
 from einthoven.training.runs import Run, open_run
 
-__all__ = ["Evaluated", "Selected", "evaluate", "select_records", "train"]
+__all__ = ["Evaluated", "Selected", "evaluate", "select_for", "select_records", "train"]
 
 SPLITS = ("train", "validation", "test")
 LICENCE = "the licence of the training data, with its attribution"
@@ -71,7 +71,8 @@ def select_records(dataset: Dataset, task: Task, folds: Folds) -> Selected:
     return Selected(dataset, task, targets, rows, {split: len(every[split]) - len(rows[split]) for split in SPLITS})
 
 
-def _select(recipe: Recipe, dataset: Dataset) -> Selected:
+def select_for(recipe: Recipe, dataset: Dataset) -> Selected:
+    """Choose the records of each split as a recipe says."""
     data = recipe.data
     task = make_task(data.task, dataset.label_table, min_likelihood=data.min_likelihood, single_label=data.single_label)
     return select_records(dataset, task, data.folds)
@@ -102,7 +103,7 @@ def train(
     from einthoven.training.loop import Problem, Trainer
 
     dataset = open_dataset(recipe.data.dataset)
-    selected = _select(recipe, dataset)
+    selected = select_for(recipe, dataset)
     _check_trainable(selected, recipe)
     announce("checking the dataset's checksums")
     dataset.verify()

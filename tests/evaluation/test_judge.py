@@ -57,7 +57,13 @@ def test_decision_figures_are_the_confusion_matrix():
     y = np.array([[1.0], [1], [0], [0], [0], [np.nan]])
     said = np.array([[True], [False], [True], [False], [False], [True]])
     (row,) = decision_figures(y, said)
-    assert row == {"sensitivity": 0.5, "specificity": pytest.approx(2 / 3), "ppv": 0.5, "npv": pytest.approx(2 / 3), "f1": 0.5}
+    assert row == {
+        "sensitivity": 0.5,
+        "specificity": pytest.approx(2 / 3),
+        "ppv": 0.5,
+        "npv": pytest.approx(2 / 3),
+        "f1": 0.5,
+    }
     assert decision_figures(np.zeros((2, 1)), np.zeros((2, 1), bool))[0]["sensitivity"] is None
 
 
@@ -65,7 +71,9 @@ def test_a_judgement_is_plain_and_right():
     data = _predictions()
     judged = judge("validation", data, kind="multilabel", thresholds=dict.fromkeys("ABC", 0.5), n_resamples=150)
     assert json.loads(json.dumps(judged, allow_nan=False)) == judged
-    assert judged["macro"]["auroc"]["value"] == pytest.approx(roc_auc_score(data.targets, data.probabilities), abs=1e-12)
+    assert judged["macro"]["auroc"]["value"] == pytest.approx(
+        roc_auc_score(data.targets, data.probabilities), abs=1e-12
+    )
     assert (judged["n_records"], judged["n_patients"], judged["interval"]["unit"]) == (300, 150, "patient")
     assert judged["per_class"][1]["positives"] == int(data.targets[:, 1].sum())
     assert judged["decisions"] == "thresholds come with the bundle"

@@ -43,7 +43,9 @@ def test_a_likelihood_threshold_drops_stated_lower_ones_and_keeps_the_unstated()
 def test_the_single_label_collapse_keeps_the_likeliest():
     task = make_task("superdiagnostic", TABLE, single_label=True)
     assert task.kind == "multiclass"
-    np.testing.assert_array_equal(task.targets([{"NDT": 50.0, "IMI": 80.0}, {"NORM": 100.0, "NDT": 100.0}]), [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(
+        task.targets([{"NDT": 50.0, "IMI": 80.0}, {"NORM": 100.0, "NDT": 100.0}]), [[1, 0, 0], [0, 1, 0]]
+    )
 
 
 def test_descriptions_are_words():

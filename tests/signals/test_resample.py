@@ -7,7 +7,17 @@ from scipy.signal import resample_poly
 from einthoven.errors import ConformError
 from einthoven.signals.resample import resample, resampled_length
 
-RATES = [(500, 100), (360, 500), (257, 100), (1000, 100), (100, 500), (128.13, 100), (499.7, 100), (250, 360), (125, 100)]
+RATES = [
+    (500, 100),
+    (360, 500),
+    (257, 100),
+    (1000, 100),
+    (100, 500),
+    (128.13, 100),
+    (499.7, 100),
+    (250, 360),
+    (125, 100),
+]
 
 
 @pytest.mark.parametrize(("fs_in", "fs_out"), RATES)

@@ -50,7 +50,9 @@ def test_the_same_recipe_and_seed_give_the_same_numbers(finished, dataset_folder
     assert _history(again) == _history(finished)
     one, two = load_file(finished.best("auroc")), load_file(again.best("auroc"))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    figures = [read_json(run.path / "metrics.json", EinthovenError, "")["validation"]["macro"] for run in (finished, again)]
+    figures = [
+        read_json(run.path / "metrics.json", EinthovenError, "")["validation"]["macro"] for run in (finished, again)
+    ]
     assert figures[0] == figures[1]
 
 
@@ -112,7 +114,9 @@ def test_the_judged_bundle_is_the_deployed_bundle(finished, corpus_folder):
 
 
 def test_a_split_without_records_is_said_so(finished, dataset_folder, tmp_path, recipe_of, silent):
-    run = workflow.train(recipe_of(dataset_folder, "data.folds.test=[77]", "training.epochs=1"), tmp_path, reporter=silent)
+    run = workflow.train(
+        recipe_of(dataset_folder, "data.folds.test=[77]", "training.epochs=1"), tmp_path, reporter=silent
+    )
     judged = workflow.evaluate(run.path, split="test")
     assert judged.judgement["reason"] == "no records in fold 77"
     assert "no records in fold 77" in (run.path / "report.html").read_text()
@@ -140,13 +144,17 @@ def test_a_diverging_loss_stops_with_advice(dataset_folder, tmp_path, recipe_of,
 
 def test_early_stopping_stops(dataset_folder, tmp_path, recipe_of, silent):
     run = workflow.train(
-        recipe_of(dataset_folder, "training.epochs=40", "training.lr=1e-9", "training.early_stopping=2"), tmp_path, reporter=silent
+        recipe_of(dataset_folder, "training.epochs=40", "training.lr=1e-9", "training.early_stopping=2"),
+        tmp_path,
+        reporter=silent,
     )
     assert len(run.read_history()) < 40
 
 
 def test_single_label_models_are_multi_class(dataset_folder, tmp_path, recipe_of, silent):
-    run = workflow.train(recipe_of(dataset_folder, "data.single_label=true", "training.epochs=1"), tmp_path, reporter=silent)
+    run = workflow.train(
+        recipe_of(dataset_folder, "data.single_label=true", "training.epochs=1"), tmp_path, reporter=silent
+    )
     judgement = read_json(run.path / "metrics.json", EinthovenError, "")["validation"]
     assert judgement["kind"] == "multiclass"
     assert judgement["decisions"] == "the likeliest class is chosen"

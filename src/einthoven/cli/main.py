@@ -81,9 +81,7 @@ def prepare(
 @app.command()
 def train(
     recipe: Annotated[Path, typer.Argument(help="a YAML recipe")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="key.sub=value, for example training.epochs=5")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, for example training.epochs=5")] = None,
     runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
     fresh: Annotated[bool, typer.Option(help="begin anew instead of continuing an interrupted run")] = False,
 ) -> None:

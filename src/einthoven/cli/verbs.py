@@ -151,7 +151,9 @@ def _print_findings(name: str, results: Iterable[dict[str, Any]]) -> None:
         for finding in result["findings"]:
             mark = {True: "PRESENT", False: "-", None: "no threshold"}[finding["present"]]
             limit = "" if finding["threshold"] is None else f"threshold {finding['threshold']:.3f}"
-            line = f"{finding['class']:<8} {finding['probability']:>6.3f}  {limit:<16} {mark:<8} {finding['description']}"
+            line = (
+                f"{finding['class']:<8} {finding['probability']:>6.3f}  {limit:<16} {mark:<8} {finding['description']}"
+            )
             print(f"  {line}")
         for remark in _remarks(result):
             print(f"  {remark}")

@@ -61,7 +61,7 @@ def _figures(judgement: Mapping[str, Any]) -> str:
     lines = [
         title,
         f"{judgement['n_records']:,} records of {_patients(judgement['n_patients'])}; "
-        f"{interval['level']:.0%} intervals from {interval['n_resamples']:,} bootstrap resamples of {interval['unit']}s.",
+        f"{interval['level']:.0%} intervals from {interval['n_resamples']:,} resamples of {interval['unit']}s.",
         f"Macro AUROC {_interval(macro['auroc'])}, macro AUPRC {_interval(macro['auprc'])}, "
         f"Fmax {_interval(macro['fmax'])}.",
         *(f"*{sentence}*" for sentence in judgement["caution"]),

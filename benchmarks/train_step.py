@@ -1,0 +1,78 @@
+"""What feeding and augmenting cost: a whole training step against the same step on one ready batch.
+
+usage: python benchmarks/train_step.py DATASET [STEPS=30]
+
+The steps take turns, so that both meet the same state of the machine; medians and their ratio are printed.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+
+import torch
+
+from _timing import report
+from einthoven.augment import Chain
+from einthoven.dataset import open_dataset
+from einthoven.training.batches import epoch_batches
+from einthoven.training.device import make_engine
+from einthoven.training.loop import Problem, Trainer
+from einthoven.training.recipe import parse_recipe
+from einthoven.workflow import select_for
+
+_RECIPE = """
+name: step
+data: {{dataset: {dataset}}}
+training:
+  ema: 0.99
+  augment:
+  - {{name: scale, p: 0.5}}
+  - {{name: noise, p: 0.5}}
+  - {{name: shift, p: 0.5}}
+  - {{name: lead_dropout, p: 0.5}}
+"""
+
+
+def main(path: str, n_steps: int) -> None:
+    dataset, recipe = open_dataset(path), parse_recipe(_RECIPE.format(dataset=path))
+    selected = select_for(recipe, dataset)
+    problem = Problem(dataset, "multilabel", selected.targets, selected.rows["train"], selected.rows["validation"])
+    trainer = Trainer(recipe, problem, make_engine())
+    trainer.model.train()
+    generator = torch.Generator(trainer.engine.device).manual_seed(0)
+    batches = epoch_batches(trainer.store, trainer.rows, trainer.crop, 128, torch.Generator().manual_seed(0))
+    chosen, ready = next(batches)
+    chain, nothing = trainer.chain, Chain([])
+    times: dict[str, list[float]] = {"whole step": [], "step on a ready batch": []}
+    for k in range(n_steps + 3):
+        for name, found in times.items():
+            began = time.perf_counter()
+            if name == "whole step":
+                trainer.chain = chain
+                picked, x = next(batches)
+                loss = trainer.train_step(x, trainer.targets[picked], generator, k + 1)
+            else:
+                trainer.chain = nothing
+                loss = trainer.train_step(ready, trainer.targets[chosen], generator, k + 1)
+            float(loss)
+            if k >= 3:
+                found.append(time.perf_counter() - began)
+    whole, bare = (statistics.median(found) for found in times.values())
+    ratios = statistics.median(a / b for a, b in zip(*times.values(), strict=True))
+    report(
+        "train_step",
+        {
+            "engine": trainer.engine.describe(),
+            "whole step, ms": whole * 1e3,
+            "step on a ready batch, ms": bare * 1e3,
+            "median of paired ratios": ratios,
+        },
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 30)
