@@ -218,7 +218,8 @@ def evaluate(
         where: a run folder, a bundle folder, or the name of a pretrained bundle.
         dataset_path: the dataset; a run knows its own.
         split: ``"train"``, ``"validation"`` or ``"test"``: the folds that the model's recipe gives these names.
-        out: folder to write into; the run's own, or ``evaluation-<name>``.
+        out: folder to write into; by default the run's own, or ``evaluation-<model>-on-<dataset>`` where a dataset is
+            named.
         n_resamples: of the bootstrap; a run's recipe says its own.
         progress: called with windows done and their number.
         announce: told in a sentence what happens.
@@ -230,14 +231,14 @@ def evaluate(
     if split not in SPLITS:
         raise RecipeError(f"unknown split {split!r}; splits are {', '.join(SPLITS)}")
     bundle = load_bundle(where)
-    run = Run(Path(where)) if (Path(where) / "recipe.yaml").is_file() else None
+    run = Run(Path(where)) if dataset_path is None and (Path(where) / "recipe.yaml").is_file() else None
     if run:
         recipe = run.recipe()
-        dataset_path, n_resamples = dataset_path or recipe.data.dataset, recipe.evaluation.n_resamples
+        dataset_path, n_resamples = recipe.data.dataset, recipe.evaluation.n_resamples
     if dataset_path is None:
         raise DatasetError("name a prepared dataset to judge this bundle on")
-    folder = out or (run.path if run else Path(f"evaluation-{bundle.name}"))
     selected = _selected_for(bundle, open_dataset(dataset_path))
+    folder = out or (run.path if run else Path(f"evaluation-{bundle.name}-on-{selected.dataset.name}"))
     rows = selected.rows[split]
     announce(f"judging {bundle.name} on {len(rows):,} records of the {split} split")
     began = time.perf_counter()

@@ -78,7 +78,9 @@ def test_files_that_cannot_be_judged_are_named_and_the_others_are_still_judged(r
     head = ecg_csv.read_text().splitlines()[0]
     np.savetxt(tmp_path / "volts.csv", values * 1000, delimiter=",", header=head, comments="", fmt="%.3f")
     (tmp_path / "empty.csv").write_text("")
-    done = einthoven("predict", run_folder, ecg_csv, tmp_path / "volts.csv", tmp_path / "empty.csv", "--fs", 500, "--unit", "mV")
+    done = einthoven(
+        "predict", run_folder, ecg_csv, tmp_path / "volts.csv", tmp_path / "empty.csv", "--fs", 500, "--unit", "mV"
+    )
     assert done.returncode == 2
     assert "REFUSED: amplitudes of" in done.stdout
     assert "mine.csv" in done.stdout
@@ -153,12 +155,19 @@ def test_synthesize_writes_ptb_xls_layout(tmp_path):
     done = einthoven("synthesize", tmp_path / "s", "--records", 12, "--fs", "100,500")
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "s" / "records500").rglob("*.dat"))) == 12
-    assert (tmp_path / "s") and "s" in refused("synthesize", tmp_path / "s", "--records", 12)
+    assert "is not empty" in refused("synthesize", tmp_path / "s", "--records", 12)
 
 
 @pytest.mark.parametrize(
     ("what", "word"),
-    [("models", "resnet1d_wang"), ("formats", "WFDB"), ("corpora", "ptb-xl"), ("tasks", "superdiagnostic"), ("augmentations", "lead_dropout"), ("pretrained", "")],
+    [
+        ("models", "resnet1d_wang"),
+        ("formats", "WFDB"),
+        ("corpora", "ptb-xl"),
+        ("tasks", "superdiagnostic"),
+        ("augmentations", "lead_dropout"),
+        ("pretrained", ""),
+    ],
 )
 def test_lists(what, word):
     done = einthoven("list", what)

@@ -253,3 +253,21 @@ def test_the_bundle_says_where_it_comes_from(finished):
     assert str(finished.path.parents[2]) not in json.dumps(about)
     assert about["network"]["n_parameters"] > 1000
     assert all(t is None or 0 < t < 1 for t in about["thresholds"]["values"].values())
+
+
+def test_a_full_disk_ends_training_with_a_sentence_and_a_rerun_continues(dataset_folder, tmp_path, recipe_of, silent):
+    recipe = recipe_of(dataset_folder, "training.epochs=2")
+    (tmp_path / "r.yaml").write_text(recipe.to_yaml())
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000));"
+        "from einthoven.cli.main import run; run()"
+    )
+    command = [sys.executable, "-c", limited, "train", str(tmp_path / "r.yaml"), "--runs", str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "nothing was half-written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").rglob("*.tmp"))
+    run = workflow.train(recipe, tmp_path / "runs", reporter=silent)
+    assert run.path.name == "001"
+    assert len(run.read_history()) == 2

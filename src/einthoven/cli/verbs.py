@@ -73,26 +73,17 @@ def _print_judgement(judgement: dict[str, Any]) -> None:
     if "macro" not in judgement:
         print(f"{judgement['split']}: not judged: {judgement['reason']}")
         return
+    from einthoven.evaluation.wording import cohort, estimate
+
     interval = judgement["interval"]
-    who = f"{judgement['n_records']:,} records"
-    if judgement["n_patients"]:
-        who += f" of {judgement['n_patients']:,} patients"
-    print(f"{judgement['split']}: {who}")
+    print(f"{judgement['split']}: {cohort(judgement)}")
     for name, label in (("auroc", "macro AUROC"), ("auprc", "macro AUPRC"), ("fmax", "Fmax")):
-        print(f"  {label:<12} {_figure(judgement['macro'][name])}")
+        print(f"  {label:<12} {estimate(judgement['macro'][name])}")
     for row in judgement["per_class"]:
-        print(f"  {row['class']:<12} {row['positives']:>6,} positive  AUROC {_figure(row['auroc'])}")
+        print(f"  {row['class']:<12} {row['positives']:>6,} positive  AUROC {estimate(row['auroc'])}")
     for absent in judgement["undefined"]:
         print(f"  undefined: {absent['class']} ({absent['reason']})")
     print(f"  intervals: {interval['level']:.0%}, {interval['n_resamples']:,} resamples by {interval['unit']}")
-
-
-def _figure(figure: dict[str, Any] | None) -> str:
-    if figure is None:
-        return "undefined"
-    if figure["low"] is None:
-        return f"{figure['value']:.4f}"
-    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
 
 
 def predict_files(

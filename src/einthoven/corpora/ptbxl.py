@@ -45,7 +45,9 @@ def open_ptbxl(root: Path, *, fs: float | None = None) -> Corpus:
     if (licence := root / "ATTRIBUTION.txt").is_file():
         attribution = licence.read_text(encoding="utf-8").strip()
     entries = [_entry(root, row, _FILE_COLUMN[fs], number, table) for number, row in enumerate(rows, start=2)]
-    return Corpus("ptb-xl", entries, "scp", table, fs, attribution)
+    # another corpus in this layout names itself in a column of its own
+    name = "+".join(sorted({entry.source for entry in entries})).lower()
+    return Corpus(name, entries, "scp", table, fs, attribution)
 
 
 def _read_table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:

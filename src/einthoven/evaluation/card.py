@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from einthoven.evaluation.wording import cohort, decimal, estimate, fold_range
+
 __all__ = ["model_card"]
 
 
@@ -26,10 +28,10 @@ def model_card(about: Mapping[str, Any], judgements: Sequence[Mapping[str, Any]]
         f"{window['stride'] / spec['fs']:g} s, and reports the {window['aggregate']} over windows for "
         f"{len(task['classes'])} classes ({task['kind']}).",
         "## Use",
-        "```\neinthoven predict BUNDLE my-ecg.csv\n```",
+        f"```\neinthoven predict {about['name']} my-ecg.csv\n```",
         "## Data and licence",
-        f"{origin['attribution']}\n\nTrained on folds {_list(folds['train'])} ({origin['n_records']:,} records, "
-        f"{_patients(origin['n_patients'])}); fold {_list(folds['validation'])} chose the epoch and fitted the "
+        f"{origin['attribution']}\n\nTrained on {fold_range(folds['train'])} ({cohort(origin)}); "
+        f"{fold_range(folds['validation'])} chose the epoch and fitted the "
         f"thresholds. The weights are under {about['licence']}.",
         *[_figures(judgement) for judgement in judgements],
         "## Thresholds",
@@ -60,10 +62,10 @@ def _figures(judgement: Mapping[str, Any]) -> str:
     macro, interval = judgement["macro"], judgement["interval"]
     lines = [
         title,
-        f"{judgement['n_records']:,} records of {_patients(judgement['n_patients'])}; "
+        f"{cohort(judgement)}; "
         f"{interval['level']:.0%} intervals from {interval['n_resamples']:,} resamples of {interval['unit']}s.",
-        f"Macro AUROC {_interval(macro['auroc'])}, macro AUPRC {_interval(macro['auprc'])}, "
-        f"Fmax {_interval(macro['fmax'])}.",
+        f"Macro AUROC {estimate(macro['auroc'])}, macro AUPRC {estimate(macro['auprc'])}, "
+        f"Fmax {estimate(macro['fmax'])}.",
         *(f"*{sentence}*" for sentence in judgement["caution"]),
         "| class | positives | AUROC | AUPRC | sensitivity | specificity |\n|---|---|---|---|---|---|\n"
         + "\n".join(_row(row) for row in judgement["per_class"]),
@@ -73,27 +75,11 @@ def _figures(judgement: Mapping[str, Any]) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> str:
-    cells = [row["class"], f"{row['positives']:,}", _interval(row["auroc"]), _interval(row["auprc"])]
-    cells += ["–" if row[k] is None else f"{row[k]:.3f}" for k in ("sensitivity", "specificity")]
+    cells = [row["class"], f"{row['positives']:,}", estimate(row["auroc"]), estimate(row["auprc"])]
+    cells += [decimal(row[k]) for k in ("sensitivity", "specificity")]
     return f"| {' | '.join(cells)} |"
 
 
-def _interval(figure: Mapping[str, Any] | None) -> str:
-    if figure is None:
-        return "undefined"
-    if figure["low"] is None:
-        return f"{figure['value']:.4f}"
-    return f"{figure['value']:.4f} [{figure['low']:.4f}, {figure['high']:.4f}]"
-
-
 def _thresholds(thresholds: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{c} {'none' if t is None else format(t, '.3f')}" for c, t in thresholds["values"].items())
+    values = ", ".join(f"{c} {'none' if t is None else decimal(t)}" for c, t in thresholds["values"].items())
     return f"Method {thresholds['method']}, fitted on the validation fold: {values}."
-
-
-def _patients(n: int | None) -> str:
-    return "an unknown number of patients" if n is None else f"{n:,} patients"
-
-
-def _list(folds: Sequence[int]) -> str:
-    return ", ".join(str(fold) for fold in folds)

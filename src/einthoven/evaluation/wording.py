@@ -16,6 +16,7 @@ __all__ = [
     "counted",
     "decimal",
     "duration",
+    "estimate",
     "fold_range",
     "key_label",
     "linked",
@@ -33,6 +34,19 @@ def decimal(value: float | None, digits: int = 3) -> str:
     ('0.933', '–')
     """
     return ABSENT if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def estimate(figure: Mapping[str, float | None] | None) -> str:
+    """Return a figure with its interval, to four decimals.
+
+    >>> estimate({"value": 0.93731, "low": 0.9312, "high": 0.9429}), estimate(None)
+    ('0.9373 [0.9312, 0.9429]', 'undefined')
+    """
+    if figure is None:
+        return "undefined"
+    if figure["low"] is None:
+        return decimal(figure["value"], 4)
+    return f"{decimal(figure['value'], 4)} [{decimal(figure['low'], 4)}, {decimal(figure['high'], 4)}]"
 
 
 def percent(value: float | None) -> str:

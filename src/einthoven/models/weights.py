@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from einthoven.errors import BundleError
@@ -29,7 +29,7 @@ def build_classifier(network: Mapping[str, Any]) -> Classifier:
 def save_weights(path: Path, model: nn.Module) -> None:
     """Write a module's weights and buffers as safetensors."""
     with atomic_write(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, temporary)
+        temporary.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

@@ -5,8 +5,6 @@ One idea: the figure is measured in millimetres, one axes unit is one millimetre
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -16,6 +14,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from einthoven.errors import RecordError
+from einthoven.files import atomic_write
 from einthoven.leads import TWELVE_LEADS
 from einthoven.record import Record
 
@@ -186,7 +185,7 @@ def _write_texts(axes: Axes, record: Record, width: float, height: float, title:
 
 def save_ecg(
     record: Record,
-    path: Path,
+    path: str | Path,
     *,
     layout: Layout | None = None,
     speed_mm_s: float = 25.0,
@@ -198,19 +197,12 @@ def save_ecg(
     Raises:
         RecordError: another ending, or what ``draw_ecg`` raises.
     """
+    path = Path(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("png", "svg", "pdf"):
         raise RecordError(f"cannot draw an ECG to {path.name!r}; the name must end in .png, .svg or .pdf")
     figure = draw_ecg(record, layout=layout, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, title=title)
     # Without a date the same record gives the same file.
     metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    handle, work = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    try:
-        with rc_context({"svg.hashsalt": "einthoven"}):
-            figure.savefig(work, format=kind, metadata=metadata)
-        Path(work).chmod(0o644)
-        Path(work).replace(path)
-    except BaseException:
-        Path(work).unlink(missing_ok=True)
-        raise
+    with atomic_write(path) as temporary, rc_context({"svg.hashsalt": "einthoven"}):
+        figure.savefig(temporary, format=kind, metadata=metadata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ __all__ = ["load_checkpoint", "save_checkpoint"]
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a training state."""
+    buffer = io.BytesIO()  # torch's own file writer hides a full disk behind a RuntimeError
+    torch.save(state, buffer)
     with atomic_write(path) as temporary:
-        torch.save(state, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
