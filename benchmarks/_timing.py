@@ -25,7 +25,7 @@ def median_seconds(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
-def report(name: str, figures: dict[str, float | str]) -> None:
+def report(name: str, figures: dict[str, float | int | str]) -> None:
     """Print the figures as a table and write them to ``benchmarks/results/<name>.json``."""
     machine = {"processor": _processor(), "cores": available_cores(), "python": platform.python_version()}
     width = max(map(len, figures))

@@ -37,7 +37,7 @@ def main(root: Path, n_loop: int) -> None:
     for entry in sample:
         wfdb.rdrecord(str(entry.path))
     loop = (time.perf_counter() - began) * len(corpus.entries) / len(sample)
-    figures = {"records": float(len(corpus.entries)), "prepare, s (median of 3)": seconds}
+    figures = {"records": len(corpus.entries), "prepare, s (median of 3)": seconds}
     report("prepare", {**figures, "wfdb.rdrecord loop, s": loop, "loop / prepare": loop / seconds})
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -136,7 +137,9 @@ def _run(
             yield k
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(workers, len(pending)), mp_context=context) as pool:
+    # Ctrl-C is the parent's to answer
+    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(min(workers, len(pending)), mp_context=context, initializer=ignore) as pool:
         running: dict[Future[None], int] = {pool.submit(work, k, blocks[k]): k for k in pending}
         try:
             while running:

@@ -40,6 +40,7 @@ class SignalSpec:
             raise ConformError(f"a signal specification needs different lead names, got {', '.join(self.leads)}")
         if not 0 < self.fs < 100_000:
             raise ConformError(f"the sampling rate must be between 0 and 100,000 Hz, got {self.fs}")
+        object.__setattr__(self, "fs", float(self.fs))
         if self.band_hz is not None:
             low, high = self.band_hz
             object.__setattr__(self, "band_hz", (float(low), float(high)))

@@ -82,3 +82,9 @@ def test_likelihoods_are_numbers(corpus_folder):
     values = [v for e in open_corpus("ptb-xl", corpus_folder).entries for v in e.statements.values()]
     assert np.isfinite(values).all()
     assert 0 <= min(values) <= max(values) <= 100
+
+
+def test_the_published_rate_follows_from_the_wanted_one(corpus_folder):
+    for wanted, read in ((None, 100), (50, 100), (100, 100), (250, 500), (1000, 500)):
+        assert open_corpus("ptb-xl", corpus_folder, wanted_fs=wanted).fs == read
+    assert open_corpus("ptb-xl", corpus_folder, fs=100, wanted_fs=250).fs == 100

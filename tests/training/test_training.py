@@ -271,3 +271,21 @@ def test_a_full_disk_ends_training_with_a_sentence_and_a_rerun_continues(dataset
     run = workflow.train(recipe, tmp_path / "runs", reporter=silent)
     assert run.path.name == "001"
     assert len(run.read_history()) == 2
+
+
+def test_a_bundle_is_judged_on_any_dataset_of_its_form(finished, dataset_folder, corpus_folder, tmp_path, monkeypatch):
+    from einthoven.corpora import open_corpus
+    from einthoven.preparation import prepare
+    from einthoven.spec import SignalSpec
+
+    monkeypatch.chdir(tmp_path)
+    done = workflow.evaluate(finished.bundle, dataset_folder, split="validation", n_resamples=120)
+    assert str(done.folder) == "evaluation-small-on-synthetic"
+    assert (done.folder / "report.html").is_file()
+    own = read_json(finished.path / "metrics.json", EinthovenError, "")["validation"]
+    assert done.judgement["macro"]["auroc"]["value"] == pytest.approx(own["macro"]["auroc"]["value"], abs=1e-12)
+    with pytest.raises(DatasetError, match="name a prepared dataset"):
+        workflow.evaluate(finished.bundle)
+    prepare(open_corpus("ptb-xl", corpus_folder), tmp_path / "slow", SignalSpec(fs=50), workers=1)
+    with pytest.raises(DatasetError, match=r"not in the form that small needs: fs is 50.0, not 100.0; prepare it so"):
+        workflow.evaluate(finished.bundle, tmp_path / "slow")

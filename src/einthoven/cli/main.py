@@ -65,7 +65,9 @@ def prepare(
     source: Annotated[Path, typer.Argument(help="the corpus as published")],
     dest: Annotated[Path | None, typer.Argument(help="dataset folder  [default: datasets/CORPUS-FS]")] = None,
     fs: Annotated[float, typer.Option(help="sampling rate of the dataset in Hz")] = 100.0,
-    source_fs: Annotated[float | None, typer.Option(help="which of the published rates to read")] = None,
+    source_fs: Annotated[
+        float | None, typer.Option(help="which of the published rates to read  [default: the lowest not below --fs]")
+    ] = None,
     band: Annotated[str | None, typer.Option(help="zero-phase band-pass in Hz, as 0.5-40")] = None,
     notch: Annotated[float | None, typer.Option(help="power-line frequency to remove, in Hz")] = None,
     leads: Annotated[str | None, typer.Option(help="leads to keep, as I,II,V1  [default: the twelve]")] = None,

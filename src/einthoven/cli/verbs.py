@@ -29,7 +29,7 @@ def prepare_corpus(
 
     kept = tuple(leads.split(",")) if leads else TWELVE_LEADS
     spec = SignalSpec(leads=kept, fs=fs, band_hz=_band(band) if band else None, notch_hz=notch)
-    opened = open_corpus(corpus, source, fs=source_fs)
+    opened = open_corpus(corpus, source, fs=source_fs, wanted_fs=fs)
     dest = dest or Path("datasets") / f"{corpus}-{fs:g}"
     with bar("preparing") as progress:
         dataset = prepare(opened, dest, spec, workers=workers, overwrite=overwrite, progress=progress)
@@ -104,12 +104,14 @@ def predict_files(
     bundle = load_bundle(model)
     named = tuple(leads.split(",")) if leads else None
     results: list[dict[str, Any]] = []
-    for file in files:
-        try:
-            record = read_record(file, fs=fs, unit=unit, leads=named)
-            results.append({"file": str(file), **bundle.predict(record).to_dict()})
-        except RecordError as error:
-            results.append({"file": str(file), "refused": True, "error": str(error), "findings": []})
+    with bar("predicting") as progress:
+        for file in files:
+            try:
+                record = read_record(file, fs=fs, unit=unit, leads=named)
+                results.append({"file": str(file), **bundle.predict(record).to_dict()})
+            except RecordError as error:
+                results.append({"file": str(file), "refused": True, "error": str(error), "findings": []})
+            progress(len(results), len(files))
     if as_json:
         print(json.dumps({"bundle": bundle.name, "results": results}, indent=1))
     elif as_csv:

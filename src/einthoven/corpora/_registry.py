@@ -57,13 +57,15 @@ def list_corpora() -> dict[str, str]:
     return {name: (opener.__doc__ or "").split("\n")[0] for name, opener in sorted(_OPENERS.items())}
 
 
-def open_corpus(name: str, root: Path, *, fs: float | None = None) -> Corpus:
+def open_corpus(name: str, root: Path, *, fs: float | None = None, wanted_fs: float | None = None) -> Corpus:
     """List the records of a corpus in its published layout.
 
     Args:
         name: one of ``list_corpora()``.
         root: its folder.
-        fs: which of its published rates to read, where it has several.
+        fs: which of its published rates to read, where it has several; by default the lowest that is not below
+            ``wanted_fs``.
+        wanted_fs: the rate that signals will be brought to.
 
     Raises:
         DatasetError: unknown name, or a folder that does not hold this corpus.
@@ -72,4 +74,4 @@ def open_corpus(name: str, root: Path, *, fs: float | None = None) -> Corpus:
         raise DatasetError(f"unknown corpus {name!r}{nearest(name, _OPENERS)}; known are {', '.join(sorted(_OPENERS))}")
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    return _OPENERS[name](root, fs=fs)
+    return _OPENERS[name](root, fs=fs, wanted_fs=wanted_fs)

@@ -26,17 +26,19 @@ _OVER_89 = 300  # PTB-XL's age of everyone over 89, as the HIPAA safe harbour as
 
 
 @register_corpus("ptb-xl")
-def open_ptbxl(root: Path, *, fs: float | None = None) -> Corpus:
+def open_ptbxl(root: Path, *, fs: float | None = None, wanted_fs: float | None = None) -> Corpus:
     """PTB-XL (also the synthetic corpus, which has its layout).
 
     Args:
         root: the folder with ``ptbxl_database.csv``, ``scp_statements.csv`` and ``records100`` or ``records500``.
-        fs: 100 (default) or 500 Hz.
+        fs: 100 or 500 Hz; by default 100, and 500 where ``wanted_fs`` is higher than 100.
+        wanted_fs: the rate that signals will be brought to.
 
     Raises:
         DatasetError: a table is missing or has a row that cannot be read.
     """
-    fs = 100.0 if fs is None else float(fs)
+    if fs is None:
+        fs = min((rate for rate in _FILE_COLUMN if rate >= (wanted_fs or 0)), default=max(_FILE_COLUMN))
     if fs not in _FILE_COLUMN:
         raise DatasetError(f"PTB-XL is published at 100 and 500 Hz, not at {fs:g} Hz; use --fs to resample")
     rows = _read_table(root / "ptbxl_database.csv", ("ecg_id", "patient_id", "scp_codes", _FILE_COLUMN[fs]))
