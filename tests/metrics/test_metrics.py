@@ -155,3 +155,17 @@ def test_undefined_classes_are_left_out_of_the_macro_figure():
 def test_the_same_seed_gives_the_same_interval():
     y, p = _data()
     assert bootstrap_metrics(y, p, n_resamples=150, seed=1) == bootstrap_metrics(y, p, n_resamples=150, seed=1)
+
+
+def test_without_resamples_there_are_figures_but_no_intervals():
+    y, p = _data()
+    macro, _, how = bootstrap_metrics(y, p, n_resamples=0)
+    assert (macro["auroc"].low, macro["auroc"].high, how.n_resamples) == (None, None, 0)
+    assert macro["auroc"].value == pytest.approx(roc_auc_score(y, p), abs=1e-12)
+
+
+def test_classes_too_rare_to_keep_give_no_interval_instead_of_a_wrong_one():
+    y = np.eye(40)  # every class has one record: a resample that keeps all is one in 40!/40**40
+    macro, _, how = bootstrap_metrics(y, np.random.default_rng(0).random((40, 40)), n_resamples=10)
+    assert how.n_resamples == 0
+    assert macro["auroc"].low is None

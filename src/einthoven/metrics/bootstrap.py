@@ -65,7 +65,7 @@ def resampling_weights(
     has = np.zeros((n_groups, marks.shape[1]), np.float32)
     np.add.at(has, codes, marks)
     rng = np.random.default_rng(seed)
-    kept: list[NDArray[np.float32]] = []
+    kept = [np.empty((0, n_groups), np.float32)]
     accepted = drawn = 0
     while accepted < n_resamples and drawn < n_resamples * _MAX_DRAWS_PER_RESAMPLE:
         block = 256
