@@ -1,0 +1,79 @@
+"""Which records take part? A dataset seen through a task and its folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einthoven.bundle import Bundle
+from einthoven.dataset import Dataset
+from einthoven.errors import DatasetError
+from einthoven.labels import Task, make_task
+from einthoven.splits import check_no_leak, rows_of_folds
+from einthoven.training.recipe import Folds, Recipe
+
+__all__ = ["SPLITS", "Selected", "select_for", "select_for_bundle", "select_records"]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A dataset seen through a recipe: the task, its targets, and the labelled rows of each split."""
+
+    dataset: Dataset
+    task: Task
+    targets: NDArray[np.float32]
+    rows: dict[str, NDArray[np.int64]]
+    n_unlabelled: dict[str, int]
+
+    def n_patients(self, split: str) -> int | None:
+        """Patients of a split, None where any is unknown."""
+        patients = [self.dataset.records.patient_id[row] for row in self.rows[split]]
+        return None if None in patients else len(set(patients))
+
+
+def select_records(dataset: Dataset, task: Task, folds: Folds) -> Selected:
+    """Choose the records of each split; those without a label of the task are left out, and counted.
+
+    Raises:
+        DatasetError: a patient is in two splits.
+    """
+    targets = task.targets(dataset.records.statements)
+    labelled = targets.max(axis=1) > 0
+    every = {split: rows_of_folds(dataset.records.fold, getattr(folds, split)) for split in SPLITS}
+    rows = {split: chosen[labelled[chosen]] for split, chosen in every.items()}
+    check_no_leak(dataset.records.patient_id, rows)
+    return Selected(dataset, task, targets, rows, {split: len(every[split]) - len(rows[split]) for split in SPLITS})
+
+
+def select_for(recipe: Recipe, dataset: Dataset) -> Selected:
+    """Choose the records of each split as a recipe says."""
+    data = recipe.data
+    task = make_task(data.task, dataset.label_table, min_likelihood=data.min_likelihood, single_label=data.single_label)
+    return select_records(dataset, task, data.folds)
+
+
+def select_for_bundle(bundle: Bundle, dataset: Dataset) -> Selected:
+    """Choose the records of each split as a bundle's provenance says.
+
+    Raises:
+        DatasetError: the dataset has classes of the task that the bundle does not know.
+    """
+    about = bundle.about["task"]
+    task = make_task(
+        about["name"],
+        dataset.label_table,
+        min_likelihood=about["min_likelihood"],
+        single_label=about["kind"] == "multiclass",
+    )
+    unknown = set(task.classes) - set(bundle.classes)
+    if unknown:
+        raise DatasetError(
+            f"{dataset.path}: has classes that {bundle.name} does not know: {', '.join(sorted(unknown))}"
+        )
+    # A dataset may lack a class that the model knows: it stays in the judgement, named as undefined.
+    task = Task(task.name, bundle.classes, task.class_of, task.kind, task.min_likelihood, bundle.descriptions)
+    return select_records(dataset, task, Folds(**bundle.about["provenance"]["folds"]))
