@@ -177,3 +177,21 @@ def test_lists(what, word):
 
 def test_the_version_is_printed():
     assert einthoven("--version").stdout.strip().count(".") == 2
+
+
+@pytest.mark.parametrize(
+    ("absent", "arguments", "extra"),
+    [
+        ("torch", ["list", "models"], "train"),
+        ("matplotlib", ["evaluate", "ptbxl-superdiagnostic", "somewhere"], "report"),
+        ("jinja2", ["train", "RECIPE"], "report"),
+    ],
+)
+def test_a_missing_extra_is_named(absent, arguments, extra, tmp_path):
+    (tmp_path / "r.yaml").write_text("name: x\ndata: {dataset: nowhere}\n")
+    arguments = [str(tmp_path / "r.yaml") if a == "RECIPE" else a for a in arguments]
+    code = f"import sys; sys.modules[{absent!r}] = None; from einthoven.cli.main import run; run()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert f"pip install 'einthoven[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr

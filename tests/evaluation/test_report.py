@@ -3,14 +3,13 @@
 import copy
 import functools
 import re
-import sys
 import time
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from einthoven.errors import EinthovenError, MissingExtraError
+from einthoven.errors import EinthovenError
 from einthoven.evaluation.report import write_report
 from einthoven.metrics.fmax import fmax
 from einthoven.metrics.ranking import auprc, auroc
@@ -459,13 +458,6 @@ def test_scores_of_another_shape_are_refused_and_no_page_is_left(tmp_path, five)
     with pytest.raises(ValueError, match="5 class names for 4 columns"):
         render(tmp_path, five)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
-def test_a_missing_package_is_named_by_its_extra(tmp_path, five, monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtraError, match=r"report\.html needs .*einthoven\[report\]"):
-        render(tmp_path, five)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path, five):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from einthoven.errors import EinthovenError
+from einthoven.errors import EinthovenError, MissingExtraError
 from einthoven.threads import be_patient
 
 __all__ = ["app", "run"]
@@ -24,6 +24,11 @@ app = typer.Typer(
 )
 
 
+# Optional packages, and the extra that brings each.
+_EXTRA_OF = dict.fromkeys(("torch", "tensorboard", "onnx", "onnxscript"), "train")
+_EXTRA_OF |= dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report")
+
+
 def run() -> None:
     """Entry point of the console script."""
     be_patient()
@@ -31,6 +36,10 @@ def run() -> None:
         app()
     except EinthovenError as error:
         _fail(str(error), 2)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA_OF:
+            raise
+        _fail(str(MissingExtraError("this", _EXTRA_OF[error.name])), 2)
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except KeyboardInterrupt:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jinja2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from einthoven.errors import MissingExtraError
 from einthoven.evaluation.wording import (
     ABSENT,
     cohort,
@@ -28,9 +29,7 @@ from einthoven.evaluation.wording import (
 )
 from einthoven.files import atomic_write
 from einthoven.metrics.ranking import defined_classes
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from einthoven.plots.curves import chosen_epoch, figure_svg, history_figure, roc_pr_figure
 
 __all__ = ["write_report"]
 
@@ -65,15 +64,9 @@ def write_report(
             and ``chosen_epoch``, each as far as known.
 
     Raises:
-        MissingExtraError: jinja2 or matplotlib is not installed.
         EinthovenError: the file cannot be written.
         ValueError: scores do not have the shape of their judgement's classes.
     """
-    try:
-        import jinja2
-        import matplotlib  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("report.html", "report") from error
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -242,10 +235,6 @@ def _method(interval: Json | None) -> str:
 
 def _curves(split: str, pair: tuple[Array, Array], classes: Sequence[str]) -> list[Markup]:
     """ROC and precision-recall drawings; none where no class has both positives and negatives."""
-    from markupsafe import Markup
-
-    from einthoven.plots.curves import figure_svg, roc_pr_figure
-
     targets, probabilities = pair
     if not defined_classes(targets).any():
         return []
@@ -259,10 +248,6 @@ def _curves(split: str, pair: tuple[Array, Array], classes: Sequence[str]) -> li
 def _learning(history: Sequence[Json], context: Json) -> dict[str, Any] | None:
     if not history:
         return None
-    from markupsafe import Markup
-
-    from einthoven.plots.curves import chosen_epoch, figure_svg, history_figure
-
     told = context.get("chosen_epoch")
     epoch = chosen_epoch(history) if told is None else told
     spoken = {"loss": "Loss by epoch", "score": "Validation figures by epoch", "rate": "Learning rate by epoch"}
