@@ -12,6 +12,8 @@ demo: .venv/.installed
 	$(BIN)/einthoven prepare ptb-xl demo/corpus demo/dataset
 	$(BIN)/einthoven train recipes/demo.yaml --runs demo/runs
 	$(BIN)/einthoven evaluate demo/runs/demo/001 --split test
+	@echo "Record 1 is labelled (column scp_codes):"
+	grep -m 1 "^1," demo/corpus/ptbxl_database.csv
 	$(BIN)/einthoven predict demo/runs/demo/001 demo/corpus/records100/00000/00001_lr.hea
 	$(BIN)/einthoven predict ptbxl-superdiagnostic demo/corpus/records100/00000/00001_lr.hea
 

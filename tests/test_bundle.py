@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from einthoven.bundle import list_pretrained, load_bundle, to_probabilities
+from einthoven.bundle import digest_of, list_pretrained, load_bundle, to_probabilities
 from einthoven.bundling import save_bundle, update_bundle
 from einthoven.errors import BundleError
 from einthoven.leads import TWELVE_LEADS
@@ -38,6 +38,12 @@ def made(tmp_path_factory):
 def copy(made, tmp_path):
     shutil.copytree(made.path, tmp_path / "tiny")
     return tmp_path / "tiny"
+
+
+def rewrite(folder, about):
+    """Write ``bundle.json`` with a checksum that fits: what only its maker could do."""
+    plain = {key: value for key, value in about.items() if key != "sha256"}
+    (folder / "bundle.json").write_text(json.dumps({**plain, "sha256": digest_of(plain)}))
 
 
 def _ecg(seconds=10.0, fs=500.0, leads=TWELVE_LEADS):
@@ -92,6 +98,9 @@ def test_derivable_leads_are_derived_and_others_refused_by_name(made):
         ),
         (lambda r: r.with_(signal=r.signal * 0), "flat"),
         (lambda r: r.with_(unit="normalised"), "does_not_conform"),
+        (lambda r: r.with_(signal=r.signal + np.float32(300)), "offset"),
+        (lambda r: r.with_(fs=45.0), "low_rate"),
+        (lambda r: r.with_(signal=np.where(np.arange(12)[:, None] < 6, 0, r.signal).astype(np.float32)), "flat_leads"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_by_name(made, change, code):
@@ -129,18 +138,20 @@ def test_weights_that_load_but_answer_otherwise_are_refused(copy, made, backend)
     other_bundle = save_bundle(copy.parent / "other", other, {**made.about})
     shutil.copy(other_bundle.path / "model.onnx", copy / "model.onnx")
     about = json.loads((copy / "bundle.json").read_text())
-    about["files"] = {name: sha256_of(copy / name) for name in about["files"]}
-    (copy / "bundle.json").write_text(json.dumps(about))
+    rewrite(copy, about | {"files": {name: sha256_of(copy / name) for name in about["files"]}})
     with pytest.raises(BundleError, match="answers the stored probe with logits off by"):
         load_bundle(copy, backend=backend)
 
 
 def test_other_formats_and_places_are_refused(copy, tmp_path):
     about = json.loads((copy / "bundle.json").read_text())
-    (copy / "bundle.json").write_text(json.dumps(about | {"format_version": 9}))
+    (copy / "bundle.json").write_text(json.dumps(about | {"classes": ["C", "B", "A"]}))
+    with pytest.raises(BundleError, match="bundle.json: its checksum differs"):
+        load_bundle(copy)
+    rewrite(copy, about | {"format_version": 9})
     with pytest.raises(BundleError, match="bundle format 9 is not 1"):
         load_bundle(copy)
-    (copy / "bundle.json").write_text(json.dumps({k: v for k, v in about.items() if k != "window"}))
+    rewrite(copy, {k: v for k, v in about.items() if k != "window"})
     with pytest.raises(BundleError, match="incomplete or altered"):
         load_bundle(copy)
     with pytest.raises(BundleError, match="no bundle 'ptbxl-superdiagnosti'"):
@@ -184,3 +195,27 @@ def test_every_pretrained_bundle_loads_and_has_a_card(name):
         assert words in card
     assert len(bundle.predict(_ecg()).findings) == len(bundle.classes)
     assert load_bundle(name, backend="torch").classes == bundle.classes
+
+
+def test_a_multi_class_model_decides_for_the_likeliest_class(made, copy):
+    about = json.loads((copy / "bundle.json").read_text())
+    about["task"]["kind"] = "multiclass"
+    about["thresholds"]["values"] = dict.fromkeys(CLASSES, 0.01)
+    rewrite(copy, about)
+    findings = load_bundle(copy).predict(_ecg()).findings
+    assert sum(f.probability for f in findings) == pytest.approx(1)
+    assert [f.present for f in findings] == [f.probability == max(g.probability for g in findings) for f in findings]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda r: r.with_(signal=r.signal + np.float32(2)), "offset"),
+        (lambda r: r.with_(signal=r.signal * np.float32(0.25)), "amplitude"),
+        (lambda r: r.with_(fs=90.0), "low_rate"),
+    ],
+)
+def test_what_is_odd_is_flagged_and_still_judged(made, change, code):
+    prediction = made.predict(change(_ecg()))
+    assert not prediction.refused
+    assert [flag.code for flag in prediction.flags] == [code]

@@ -177,3 +177,35 @@ def test_gaps_and_overflow_are_stored_as_such():
     signal_mv[0, 1:] = np.nan, 99, -99
     steps = preparation._quantise(Record(signal_mv, 100, ("I",)))
     assert steps[:, 0].tolist() == [1234, int(MISSING), 32767, -32767]
+
+
+def test_a_corrected_fold_or_patient_makes_another_dataset(corpus_folder, dataset_folder, tmp_path):
+    import dataclasses
+
+    corpus, dest = open_corpus("ptb-xl", corpus_folder), tmp_path / "d"
+    shutil.copytree(dataset_folder, dest)
+    changed = dataclasses.replace(corpus.entries[7], patient_id="another")
+    entries = [*corpus.entries[:7], changed, *corpus.entries[8:]]
+    with pytest.raises(DatasetError, match="another corpus or specification; add --overwrite"):
+        prepare(dataclasses.replace(corpus, entries=entries), dest, SignalSpec(), workers=1)
+
+
+def test_a_damaged_shard_is_made_again(corpus_folder, tmp_path, small_shards):
+    corpus, dest = open_corpus("ptb-xl", corpus_folder), tmp_path / "d"
+    before = prepare(corpus, dest, SignalSpec(), workers=1)
+    shard = dest / "signals" / "002.npy"
+    data = bytearray(shard.read_bytes())
+    data[5000] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(DatasetError, match="prepare the dataset again"):
+        before.verify()
+    again = prepare(corpus, dest, SignalSpec(), workers=1)
+    again.verify()
+    assert again.shards == before.shards
+
+
+def test_a_failed_preparation_does_not_block_the_folder(corpus_folder, tmp_path):
+    corpus, dest = open_corpus("ptb-xl", corpus_folder), tmp_path / "d"
+    with pytest.raises(EinthovenError, match="missing lead"):
+        prepare(corpus, dest, SignalSpec(leads=("I", "V9")), workers=1)
+    assert len(prepare(corpus, dest, SignalSpec(), workers=1)) == 240

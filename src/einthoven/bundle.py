@@ -6,6 +6,8 @@ graph. Loading checks every file's hash and runs a stored probe: weights that lo
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +23,16 @@ from einthoven.signals import Flag, aggregate, check_signal, conform, windows
 from einthoven.spec import SignalSpec
 from einthoven.threads import available_cores
 
-__all__ = ["FORMAT_VERSION", "Bundle", "Finding", "Prediction", "list_pretrained", "load_bundle", "to_probabilities"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Bundle",
+    "Finding",
+    "Prediction",
+    "digest_of",
+    "list_pretrained",
+    "load_bundle",
+    "to_probabilities",
+]
 
 FORMAT_VERSION = 1
 PRETRAINED = Path(__file__).parent / "pretrained"
@@ -38,17 +49,22 @@ class _Network(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One class of the model: its probability, its threshold (None where none could be fitted), and the decision."""
+    """One class of the model.
+
+    Attributes:
+        name: of the class.
+        description: in words.
+        probability: aggregated over windows.
+        threshold: from which the class is reported; None where none could be fitted, and in multi-class models.
+        present: the decision: the threshold is reached, or the class is the likeliest of those that exclude each other;
+            None without a threshold.
+    """
 
     name: str
     description: str
     probability: float
     threshold: float | None
-
-    @property
-    def present(self) -> bool | None:
-        """Whether the probability reaches the threshold; None without a threshold."""
-        return None if self.threshold is None else self.probability >= self.threshold
+    present: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +147,7 @@ class Bundle:
             conformed = conform(record, self.spec)
         except ConformError as error:
             return Prediction(record.record_id, (), (Flag("does_not_conform", str(error), True),), record.notes)
-        flags = check_signal(conformed.signal, self.spec.fs, self.spec.leads)
+        flags = check_signal(conformed.signal, self.spec.fs, self.spec.leads) + self._check_rate(record.fs)
         if any(flag.refuse for flag in flags):
             return Prediction(record.record_id, (), tuple(flags), conformed.notes)
         if conformed.n_samples < self.window:
@@ -141,10 +157,23 @@ class Bundle:
         p = aggregate(self.probabilities(cut), np.array([0]), self.how)[0]
         return Prediction(record.record_id, self.decide(p), tuple(flags), conformed.notes)
 
+    def _check_rate(self, fs: float) -> list[Flag]:
+        if fs >= self.spec.fs:
+            return []
+        text = f"recorded at {fs:g} Hz, below the model's {self.spec.fs:g} Hz"
+        return [Flag("low_rate", f"{text}: is the rate right?", fs < self.spec.fs / 2)]
+
     def decide(self, p: Array) -> tuple[Finding, ...]:
         """Turn the probabilities of one record, shape (classes,), into findings."""
-        pairs = zip(self.classes, p, strict=True)
-        return tuple(Finding(c, self.descriptions.get(c, ""), float(q), self.thresholds.get(c)) for c, q in pairs)
+        findings = []
+        for name, q in zip(self.classes, p, strict=True):
+            limit = self.thresholds.get(name)
+            if self.kind == "multiclass":
+                present: bool | None = bool(q == p.max())
+            else:
+                present = None if limit is None else bool(q >= limit)
+            findings.append(Finding(name, self.descriptions.get(name, ""), float(q), limit, present))
+        return tuple(findings)
 
 
 def to_probabilities(logits: NDArray[np.float32], kind: str) -> Array:
@@ -154,6 +183,11 @@ def to_probabilities(logits: NDArray[np.float32], kind: str) -> Array:
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True))
     return np.asarray(1 / (1 + np.exp(-z)))
+
+
+def digest_of(about: Mapping[str, Any]) -> str:
+    """SHA-256 of the entries of ``bundle.json``, which carries it as its own last entry."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def list_pretrained() -> tuple[str, ...]:
@@ -173,6 +207,8 @@ def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] 
     """
     path = _find(where)
     about = read_json(path / "bundle.json", BundleError, "a bundle")
+    if about.pop("sha256", None) != digest_of(about):
+        raise BundleError(f"{path / 'bundle.json'}: its checksum differs; the file was altered or damaged")
     if about.get("format_version") != FORMAT_VERSION:
         raise BundleError(
             f"{path}: bundle format {about.get('format_version')} is not {FORMAT_VERSION}, the one known here"

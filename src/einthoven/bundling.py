@@ -5,6 +5,7 @@ The ONNX graph is exported from the same weights and must give the same logits b
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import warnings
@@ -17,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from einthoven.bundle import FORMAT_VERSION, Bundle, load_bundle
+from einthoven.bundle import FORMAT_VERSION, Bundle, digest_of, load_bundle
 from einthoven.errors import BundleError
-from einthoven.files import atomic_write, read_json, sha256_of, write_json
+from einthoven.files import atomic_write, sha256_of, write_json
 from einthoven.models import Classifier
 from einthoven.models.weights import save_weights
 from einthoven.spec import SignalSpec
@@ -52,7 +53,7 @@ def save_bundle(path: Path, model: Classifier, about: Mapping[str, Any]) -> Bund
         save_file({"input": probe, "logits": logits}, file)
     export_onnx(model, probe, temporary / "model.onnx")
     files = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
-    write_json(temporary / "bundle.json", {"format_version": FORMAT_VERSION, **about, "files": files})
+    _write_about(temporary, {"format_version": FORMAT_VERSION, **about, "files": files})
     graph = load_bundle(temporary, backend="onnx")
     off = float(np.abs(graph.network(probe) - logits).max())
     if off > _PARITY:
@@ -64,12 +65,17 @@ def save_bundle(path: Path, model: Classifier, about: Mapping[str, Any]) -> Bund
 
 def update_bundle(bundle: Bundle, changes: Mapping[str, Any], card: str | None = None) -> Bundle:
     """Replace entries of ``bundle.json`` (thresholds, metrics) and the model card, and load the bundle again."""
-    about = read_json(bundle.path / "bundle.json", BundleError, "a bundle") | dict(changes)
+    about = {**bundle.about, **changes}
     if card is not None:
         with atomic_write(bundle.path / "README.md") as temporary:
             temporary.write_text(card, encoding="utf-8")
-    write_json(bundle.path / "bundle.json", about)
+    _write_about(bundle.path, about)
     return load_bundle(bundle.path)
+
+
+def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    plain = json.loads(json.dumps(about))  # as it will be read, tuples as lists
+    write_json(folder / "bundle.json", {**plain, "sha256": digest_of(plain)})
 
 
 def export_onnx(model: torch.nn.Module, example: NDArray[np.float32], path: Path) -> None:

@@ -7,7 +7,7 @@ Folder layout: ``dataset.json`` (specification, labels, checksums), ``records.pa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ class Dataset:
         label_system: code system of the statements.
         label_table: the meaning of each code.
         attribution: source and licence of the data.
+        listing_sha256: fingerprint of records, patients, folds and statements.
         records: the table.
         shards: the signal files in order.
     """
@@ -86,6 +87,7 @@ class Dataset:
     label_system: str
     label_table: Mapping[str, Statement]
     attribution: str
+    listing_sha256: str
     records: RecordTable
     shards: tuple[Shard, ...]
 
@@ -146,6 +148,7 @@ def open_dataset(path: str | Path) -> Dataset:
             label_system=about["label_system"],
             label_table={code: Statement(**fields) for code, fields in about["label_table"].items()},
             attribution=about["attribution"],
+            listing_sha256=about["listing_sha256"],
             records=_read_records(path / "records.parquet"),
             shards=tuple(Shard(**shard) for shard in about["shards"]),
         )
@@ -197,6 +200,9 @@ def _read_records(path: Path) -> RecordTable:
         columns: dict[str, Any] = {name: column.to_pylist() for name, column in _columns(pq.read_table(path))}
     except (OSError, pa.ArrowInvalid) as error:
         raise DatasetError(f"{path}: cannot be read: {error}; prepare the dataset again") from None
+    absent = [field.name for field in fields(RecordTable) if field.name not in columns]
+    if absent:
+        raise DatasetError(f"{path}: no column {', '.join(absent)}; prepare the dataset again")
     columns["statements"] = [dict(pairs) for pairs in columns["statements"]]
     for name in ("shard", "offset", "length"):
         columns[name] = np.array(columns[name], dtype=np.int64)

@@ -6,6 +6,7 @@ rerun does the shards that are missing. ``dataset.json`` comes last: a folder th
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import multiprocessing
@@ -65,9 +66,11 @@ def prepare(
     """
     blocks = _blocks(corpus, spec)
     plan = _plan(corpus, spec, len(blocks))
-    if _claim(dest, plan, overwrite):
-        return open_dataset(dest)
+    complete = _claim(dest, plan, overwrite)
     pending = [k for k in range(len(blocks)) if not _shard_done(dest, k)]
+    if complete and not pending:
+        return open_dataset(dest)
+    (dest / "dataset.json").unlink(missing_ok=True)  # a damaged shard is made again
     done = len(corpus.entries) - sum(len(blocks[k]) for k in pending)
     report = progress or (lambda *_: None)
     report(done, len(corpus.entries))
@@ -90,7 +93,12 @@ def _blocks(corpus: Corpus, spec: SignalSpec) -> list[list[Entry]]:
 
 
 def _plan(corpus: Corpus, spec: SignalSpec, n_shards: int) -> dict[str, Any]:
-    listing = "\n".join(f"{e.record_id}\t{e.path.name}\t{sorted(e.statements.items())}" for e in corpus.entries)
+    # All that a dataset holds besides the signals: a corrected fold or patient makes another dataset.
+    facts = ("record_id", "patient_id", "source", "age", "sex", "fold")
+    listing = "\n".join(
+        f"{[getattr(e, fact) for fact in facts]} {e.path.name} {sorted(e.statements.items())}" for e in corpus.entries
+    )
+    listing += f"\n{statements_to_dict(corpus.label_table)}\n{corpus.attribution}"
     return {
         "format_version": FORMAT_VERSION,
         "corpus": corpus.name,
@@ -106,7 +114,7 @@ def _claim(dest: Path, plan: dict[str, Any], overwrite: bool) -> bool:
     occupied = dest.is_dir() and any(dest.iterdir())
     if occupied and not known.is_file():
         raise DatasetError(f"{dest}: the folder is not empty and holds no dataset; name another one")
-    if occupied and not overwrite:
+    if occupied and not overwrite and any((dest / "signals").glob("*.json")):
         if read_json(known, DatasetError, "a dataset") != plan:
             raise DatasetError(
                 f"{dest}: holds a dataset of another corpus or specification; add --overwrite to replace it"
@@ -124,7 +132,9 @@ def _shard_paths(dest: Path, k: int) -> tuple[Path, Path]:
 
 def _shard_done(dest: Path, k: int) -> bool:
     signals, about = _shard_paths(dest, k)
-    return signals.is_file() and about.is_file()
+    if not (signals.is_file() and about.is_file()):
+        return False
+    return sha256_of(signals) == read_json(about, DatasetError, "a dataset").get("sha256")
 
 
 def _run(
@@ -137,9 +147,7 @@ def _run(
             yield k
         return
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    # Ctrl-C is the parent's to answer
-    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(min(workers, len(pending)), mp_context=context, initializer=ignore) as pool:
+    with ProcessPoolExecutor(min(workers, len(pending)), mp_context=context, initializer=_start_worker) as pool:
         running: dict[Future[None], int] = {pool.submit(work, k, blocks[k]): k for k in pending}
         try:
             while running:
@@ -151,6 +159,13 @@ def _run(
             raise DatasetError("a worker process was killed (out of memory?); run the same command again") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG: a worker must not outlive a killed parent
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _write_shard(dest: Path, spec: SignalSpec, k: int, entries: list[Entry]) -> None:
@@ -201,6 +216,7 @@ def _finish(dest: Path, corpus: Corpus, spec: SignalSpec, blocks: list[list[Entr
             "label_system": corpus.label_system,
             "label_table": statements_to_dict(corpus.label_table),
             "attribution": corpus.attribution,
+            "listing_sha256": _plan(corpus, spec, len(blocks))["listing_sha256"],
             "notes": dict(notes),
             "shards": [asdict(shard) for shard in shards],
         },

@@ -79,5 +79,7 @@ def test_mistakes_are_named():
         Chain([Step("scael")])
     with pytest.raises(RecipeError, match=r"'scale' has no parameter 'sigm' \(did you mean 'sigma'\?\)"):
         Chain([Step("scale", 1.0, {"sigm": 1})])
+    with pytest.raises(RecipeError, match="sigma must be a number, got 'abc'"):
+        Chain([Step("scale", 1.0, {"sigma": "abc"})])
     with pytest.raises(RecipeError, match="p must be between 0 and 1"):
         Chain([Step("scale", 1.5)])

@@ -310,3 +310,23 @@ def test_ten_seconds_at_500_hz_parse_in_well_under_a_tenth_of_a_second():
         read(content, fs=500)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.1
+
+
+def test_a_first_row_that_numbers_the_columns_is_no_sample():
+    values = ecg_like()
+    plain, numbered = text_of(values), text_of(values, header=[str(k) for k in range(12)])
+    record = read(numbered, fs=500)
+    np.testing.assert_array_equal(record.signal, read(plain, fs=500).signal)
+    assert "The first row numbers the columns and was left out." in record.notes
+
+
+def test_quoted_cells_may_hold_the_separator():
+    rows = "\n".join(";".join(f'"{value:.4f}"' for value in row) for row in ecg_like())
+    np.testing.assert_allclose(read(rows.encode(), fs=500).signal, ecg_like().T, rtol=1e-6)
+
+
+def test_values_between_millivolts_and_microvolts_need_their_unit():
+    counts = ecg_like() * 100
+    with pytest.raises(RecordError, match="too much for millivolts and too little for microvolts; state the unit"):
+        read(text_of(counts), fs=500)
+    assert read(text_of(counts), fs=500, unit="uV").signal.max() < 1

@@ -60,8 +60,11 @@ def test_the_bottlenecks_are_bottlenecks():
 def test_unknown_models_and_options_are_named():
     with pytest.raises(RecipeError, match=r"unknown model 'xresnet1d10' \(did you mean 'xresnet1d101'\?\)"):
         create_model("xresnet1d10")
-    with pytest.raises(RecipeError, match="'resnet1d_wang': .*widht"):
+    with pytest.raises(RecipeError, match="'resnet1d_wang' with options .*widht"):
         create_model("resnet1d_wang", widht=64)
+    for width in (0, -4, "abc"):
+        with pytest.raises(RecipeError, match="'resnet1d_wang' with options"):
+            create_model("resnet1d_wang", width=width)
 
 
 def test_scaling_acts_in_millivolts_per_dataset_or_lead():

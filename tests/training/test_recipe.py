@@ -40,6 +40,13 @@ def test_overrides_win_and_may_add_sections():
         (BASE, ["data.task=superdiagnostc"], "override data.task=superdiagnostc: data.task: input should be 'all'"),
         (BASE + "  augment:\n  - nam: scale\n", [], "r.yaml:8: unknown key 'training.augment.0.nam'"),
         ("name: x\n", [], "r.yaml:1: data is missing"),
+        (BASE + "name: y\n", [], "r.yaml:7: key 'name' is given twice"),
+        (BASE, ["name=.."], "name: string should match pattern"),
+        (BASE, ["name=["], "override 'name=\\[': '\\[' is not YAML; quote it"),
+        (BASE, ["training.device=meta"], "training.device: string should match pattern"),
+        (BASE, ["training.threads=1000000"], "training.threads: .*less than or equal to 256"),
+        (BASE, ["data.crop_s=1e9"], "data.crop_s: .*less than or equal to 3600"),
+        (BASE, ["evaluation.stride_s=0.001"], "evaluation.stride_s: .*greater than or equal to 0.01"),
         ("a: [", [], "r.yaml: not YAML"),
         ("- 1\n", [], "a recipe is a mapping"),
     ],
@@ -47,6 +54,12 @@ def test_overrides_win_and_may_add_sections():
 def test_mistakes_name_file_line_key_and_the_nearest_valid_name(text, overrides, message):
     with pytest.raises(RecipeError, match=message):
         parse_recipe(text, "r.yaml", overrides)
+
+
+def test_what_is_not_text_is_named(tmp_path):
+    (tmp_path / "r.yaml").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(RecipeError, match="not a text file"):
+        load_recipe(tmp_path / "r.yaml")
 
 
 def test_an_absent_recipe_is_named(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from einthoven import workflow
+from einthoven.bundle import load_bundle
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError, EinthovenError, RecipeError
 from einthoven.files import read_json
@@ -99,7 +100,6 @@ def test_a_finished_run_is_followed_by_the_next_number(finished, dataset_folder,
 
 
 def test_the_judged_bundle_is_the_deployed_bundle(finished, corpus_folder):
-    from einthoven.bundle import load_bundle
     from einthoven.corpora import open_corpus
     from einthoven.evaluation.predictions import read_predictions
     from einthoven.formats import read_record
@@ -156,6 +156,7 @@ def test_single_label_models_are_multi_class(dataset_folder, tmp_path, recipe_of
         recipe_of(dataset_folder, "data.single_label=true", "training.epochs=1"), tmp_path, reporter=silent
     )
     judgement = read_json(run.path / "metrics.json", EinthovenError, "")["validation"]
+    assert set(load_bundle(run.path).thresholds.values()) == {None}
     assert judgement["kind"] == "multiclass"
     assert judgement["decisions"] == "the likeliest class is chosen"
 
@@ -289,3 +290,39 @@ def test_a_bundle_is_judged_on_any_dataset_of_its_form(finished, dataset_folder,
     prepare(open_corpus("ptb-xl", corpus_folder), tmp_path / "slow", SignalSpec(fs=50), workers=1)
     with pytest.raises(DatasetError, match=r"not in the form that small needs: fs is 50.0, not 100.0; prepare it so"):
         workflow.evaluate(finished.bundle, tmp_path / "slow")
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10])
+def test_a_schedule_of_few_steps_runs(dataset_folder, tmp_path, recipe_of, silent, epochs):
+    overrides = (
+        f"training.epochs={epochs}",
+        "training.batch_size=2000",
+        "training.warmup=0.1",
+        "evaluation.n_resamples=0",
+    )
+    run = workflow.train(recipe_of(dataset_folder, *overrides), tmp_path, reporter=silent)
+    assert len(run.read_history()) == epochs
+
+
+def test_judgements_of_other_weights_do_not_stand_in_the_same_report(
+    finished, dataset_folder, tmp_path, recipe_of, silent
+):
+    other = workflow.train(recipe_of(dataset_folder, "seed=5", "training.epochs=1"), tmp_path / "runs", reporter=silent)
+    workflow.evaluate(finished.bundle, dataset_folder, split="validation", out=tmp_path / "mix", n_resamples=120)
+    workflow.evaluate(finished.bundle, dataset_folder, split="test", out=tmp_path / "mix", n_resamples=120)
+    assert set(read_json(tmp_path / "mix" / "metrics.json", EinthovenError, "")) == {"validation", "test"}
+    workflow.evaluate(other.bundle, dataset_folder, split="test", out=tmp_path / "mix", n_resamples=120)
+    assert set(read_json(tmp_path / "mix" / "metrics.json", EinthovenError, "")) == {"test"}
+
+
+def test_a_validation_split_that_cannot_choose_is_named(dataset_folder, tmp_path, recipe_of, silent):
+    import dataclasses
+
+    from einthoven.workflow.selection import select_for
+    from einthoven.workflow.train import _check_trainable
+
+    recipe = recipe_of(dataset_folder)
+    selected = select_for(recipe, open_dataset(dataset_folder))
+    one = dataclasses.replace(selected, rows={**selected.rows, "validation": selected.rows["validation"][:1]})
+    with pytest.raises(DatasetError, match="no class has both a positive and a negative record in the validation"):
+        _check_trainable(one, recipe)

@@ -77,4 +77,6 @@ def _operation(step: Step) -> Operation:
                 f"augmentation {step.name!r} has no parameter {name!r}{nearest(name, allowed)}; "
                 f"it has {', '.join(allowed)}"
             )
+        if not isinstance(step.parameters[name], int | float) or isinstance(step.parameters[name], bool):
+            raise RecipeError(f"augmentation {step.name!r}: {name} must be a number, got {step.parameters[name]!r}")
     return operation

@@ -6,6 +6,8 @@ Bad input ends with one sentence on standard error and exit code 2; Ctrl-C says 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -35,15 +37,25 @@ def run() -> None:
     try:
         app()
     except EinthovenError as error:
-        _fail(str(error), 2)
+        _fail(str(error), 130 if isinstance(error, _InterruptedByUserError) else 2)
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA_OF:
             raise
         _fail(str(MissingExtraError("this", _EXTRA_OF[error.name])), 2)
     except OSError as error:
-        _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
+
+
+class _InterruptedByUserError(EinthovenError):
+    """Ctrl-C in a command that can be continued; typer would end it without a word."""
+
+
+@contextmanager
+def _continuable() -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
-        _fail("interrupted; the same command continues where it stopped", 130)
+        raise _InterruptedByUserError("interrupted; the same command continues where it stopped") from None
 
 
 def _fail(message: str, code: int) -> None:
@@ -86,7 +98,8 @@ def prepare(
     """Turn a corpus into a dataset folder; an interrupted run is continued."""
     from einthoven.cli import verbs
 
-    verbs.prepare_corpus(corpus, source, dest, fs, source_fs, band, notch, leads, workers, overwrite)
+    with _continuable():
+        verbs.prepare_corpus(corpus, source, dest, fs, source_fs, band, notch, leads, workers, overwrite)
 
 
 @app.command()
@@ -99,7 +112,8 @@ def train(
     """Train a recipe, judge it on its validation folds, and write bundle and report."""
     from einthoven.cli import verbs
 
-    verbs.train_recipe(recipe, overrides or [], runs, fresh)
+    with _continuable():
+        verbs.train_recipe(recipe, overrides or [], runs, fresh)
 
 
 @app.command()
@@ -113,6 +127,19 @@ def evaluate(
     from einthoven.cli import verbs
 
     verbs.evaluate_model(model, dataset, split, out)
+
+
+@app.command()
+def compare(
+    models: Annotated[list[str], typer.Argument(help="two or more run folders or predictions files (Parquet)")],
+    split: Annotated[str, typer.Option(help="whose predictions of a run: train, validation or test")] = "validation",
+    classes: Annotated[list[str] | None, typer.Option("--class", help="compare this class only; repeatable")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Say which model is better on the same records, with interval, or that the data cannot tell."""
+    from einthoven.cli import verbs
+
+    verbs.compare_models(models, split, classes, as_json)
 
 
 @app.command()

@@ -23,6 +23,7 @@ def _progress() -> Progress:
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # a log wants no bars
     )
 
 

@@ -14,7 +14,15 @@ import typer
 from einthoven.cli.progress import TrainingBar, bar, console
 from einthoven.errors import EinthovenError, RecordError, nearest
 
-__all__ = ["evaluate_model", "list_parts", "predict_files", "prepare_corpus", "synthesize_corpus", "train_recipe"]
+__all__ = [
+    "compare_models",
+    "evaluate_model",
+    "list_parts",
+    "predict_files",
+    "prepare_corpus",
+    "synthesize_corpus",
+    "train_recipe",
+]
 
 
 def prepare_corpus(
@@ -86,6 +94,39 @@ def _print_judgement(judgement: dict[str, Any]) -> None:
     print(f"  intervals: {interval['level']:.0%}, {interval['n_resamples']:,} resamples by {interval['unit']}")
 
 
+def compare_models(models: Sequence[str], split: str, classes: Sequence[str] | None, as_json: bool) -> None:
+    """Compare and print the answer in words, then the table of classes."""
+    from einthoven import workflow
+
+    found = workflow.compare(models, split=split, classes=classes)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        _print_comparison(found)
+
+
+def _print_comparison(found: dict[str, Any]) -> None:
+    from einthoven.evaluation.comparison import verdict
+    from einthoven.evaluation.wording import cohort, estimate
+
+    how = found["interval"]
+    print(f"macro AUROC of {len(found['classes'])} classes, {cohort(found)}")
+    for model in found["models"]:
+        print(f"  {model['name']}  {estimate(model['macro_auroc'])}")
+    for pair in found["pairs"]:
+        print(f"{verdict(pair)}  (p {pair['p']:.3f}, corrected {pair['p_adjusted']:.3f})")
+        for row in pair["per_class"]:
+            p = "p unknown" if row["p"] is None else f"p {row['p']:.3f}, corrected {row['p_adjusted']:.3f}"
+            better = f"{row['better']} is better" if row["better"] else "cannot tell"
+            print(f"  {row['class']:<12} {estimate(row['difference']):<26} {p:<26} {better}")
+    for name in found["undefined"]:
+        print(f"  undefined: {name} (no positive or no negative record)")
+    print(
+        f"intervals: {how['level']:.0%}, {how['n_resamples']:,} paired resamples by {how['unit']} "
+        f"({how['absent_classes']}); classes: {found['per_class_test']}; {found['correction']}"
+    )
+
+
 def predict_files(
     model: str,
     files: Sequence[Path],
@@ -121,6 +162,9 @@ def predict_files(
     for result in results:
         if "error" in result:
             print(f"error: {result['error']}", file=sys.stderr)
+        elif result["refused"]:
+            faults = "; ".join(flag["text"] for flag in result["flags"] if flag["refuse"])
+            print(f"error: {result['file']}: refused: {faults}", file=sys.stderr)
     if any(result["refused"] for result in results):
         raise typer.Exit(2)
 

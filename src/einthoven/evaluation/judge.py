@@ -68,14 +68,29 @@ def judge(
         "classes": list(predictions.classes),
         "macro": {name: asdict(value) for name, value in macro.items()},
         "fmax_threshold": fmax(y[:, defined], p[:, defined])[1],
-        "per_class": _rows(predictions.classes, y, per_class, limits, decision_figures(y, decided)),
+        "per_class": _rows(predictions.classes, y, per_class, limits, decision_figures(y, decided), kind),
         "undefined": [
             {"class": c, "reason": _reason(y[:, k])} for k, c in enumerate(predictions.classes) if not defined[k]
         ],
-        "interval": {"method": "percentile bootstrap", **asdict(how)},
+        "interval": asdict(how),
         "decisions": decisions,
-        "caution": list(caution),
+        "caution": [*caution, *_conditions(how.n_resamples, n_resamples, int(defined.sum()), len(defined))],
     }
+
+
+def _conditions(accepted: int, wanted: int, n_defined: int, n_classes: int) -> list[str]:
+    """What a reader must know about the figures themselves."""
+    said = []
+    if accepted < wanted:
+        said.append(
+            f"Only {accepted:,} of {wanted:,} resamples were found that keep every class: the intervals rest on these."
+        )
+    if n_defined < n_classes:
+        said.append(
+            f"Macro figures and Fmax are over the {n_defined} of {n_classes} classes that have positives and negatives "
+            "here; alarms in the others do not count."
+        )
+    return said
 
 
 _METHODS = {"f1": "each class's F1", "youden": "Youden's index of each class"}
@@ -92,10 +107,12 @@ def _rows(
     per_class: Mapping[str, list[Interval | None]],
     limits: NDArray[np.float64],
     figures: list[dict[str, float | None]],
+    kind: str,
 ) -> list[dict[str, Any]]:
     rows = []
     for k, name in enumerate(classes):
         area, average = per_class["auroc"][k], per_class["auprc"][k]
+        undecided = bool(np.isnan(limits[k])) and kind == "multilabel"
         rows.append(
             {
                 "class": name,
@@ -104,7 +121,7 @@ def _rows(
                 "auroc": asdict(area) if area else None,
                 "auprc": asdict(average) if average else None,
                 "threshold": None if np.isnan(limits[k]) else float(limits[k]),
-                **figures[k],
+                **(dict.fromkeys(figures[k]) if undecided else figures[k]),
             }
         )
     return rows

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from einthoven.metrics import confusion_counts, decision_metrics
+
 __all__ = ["cross_fitted_decisions", "decide", "decision_figures", "fit_thresholds"]
 
 Array = NDArray[np.float64]
+_FIGURES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 
 
 def fit_thresholds(y: Array, p: Array, method: str) -> Array:
@@ -67,22 +70,8 @@ def cross_fitted_decisions(
 
 def decision_figures(y: NDArray[np.float64], decided: NDArray[np.bool_]) -> list[dict[str, float | None]]:
     """Sensitivity, specificity, PPV, NPV and F1 of each class; None where a denominator is zero."""
-    figures = []
-    for k in range(y.shape[1]):
-        positive, negative, said = y[:, k] == 1, y[:, k] == 0, decided[:, k]
-        tp, fn = int((positive & said).sum()), int((positive & ~said).sum())
-        fp, tn = int((negative & said).sum()), int((negative & ~said).sum())
-        figures.append(
-            {
-                "sensitivity": _ratio(tp, tp + fn),
-                "specificity": _ratio(tn, tn + fp),
-                "ppv": _ratio(tp, tp + fp),
-                "npv": _ratio(tn, tn + fn),
-                "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-            }
-        )
-    return figures
-
-
-def _ratio(a: int, b: int) -> float | None:
-    return a / b if b else None
+    rates = decision_metrics(confusion_counts(y, decided))
+    return [
+        {name: None if np.isnan(rates[name][k]) else float(rates[name][k]) for name in _FIGURES}
+        for k in range(y.shape[1])
+    ]

@@ -5,6 +5,7 @@ One idea: clean tables take one fast path; only when it fails are cells looked a
 
 from __future__ import annotations
 
+import csv
 import math
 import re
 from collections.abc import Iterator
@@ -36,7 +37,11 @@ class Dialect:
         line = line.strip("\r\n ")
         if self.trailing:
             line = line.removesuffix(self.separator or "")
-        return [cell.strip().strip("\"'").strip() for cell in line.split(self.separator)]
+        if '"' in line and self.separator:  # a separator within quotes separates nothing
+            parts = next(csv.reader([line], delimiter=self.separator, skipinitialspace=True), [])
+        else:
+            parts = line.split(self.separator)
+        return [cell.strip().strip("\"'").strip() for cell in parts]
 
     def header(self, line: str) -> tuple[str, ...] | None:
         """Return the column names if ``line`` is a header: most of its cells are text."""

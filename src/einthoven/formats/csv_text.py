@@ -20,8 +20,10 @@ from einthoven.record import Record
 __all__ = ["read_csv"]
 
 _USUAL_RATES = (100, 250, 500, 1000)
-# A surface ECG spans 0.5 to 5 mV from peak to peak, 500 to 5000 in microvolts: the border lies far from both.
-_MICROVOLT_SPAN = 30.0
+# A surface ECG spans 0.5 to 5 mV from peak to peak, 500 to 5000 in microvolts. What lies between may be the counts of a
+# converter (200 to the millivolt at MIT) and must be stated.
+_MILLIVOLT_SPAN = 15.0
+_MICROVOLT_SPAN = 250.0
 _LARGEST_SPAN = 50_000.0
 _SMALLEST_SPAN = 0.02
 
@@ -58,9 +60,15 @@ def read_csv(files: Files, options: ReadOptions) -> Record:
         raise RecordError(f"{name}: the file has no rows of numbers")
     dialect = detect_dialect(rows[first:])
     header = dialect.header(rows[first])
-    first += bool(header)
+    cells = dialect.cells(rows[first])
+    numbered = len(cells) > 2 and cells == [str(k) for k in range(len(cells))]  # pandas' header of unnamed columns
+    first += bool(header) or numbered
     values = table(rows[first:], first + 1, dialect, len(header) if header else None, name)
-    return _record(name, values, header, first + 1, options, dialect)
+    record = _record(name, values, header, first + 1, options, dialect)
+    if numbered:
+        note = "The first row numbers the columns and was left out."
+        return record.with_(notes=(*record.notes, note))
+    return record
 
 
 def _record(
@@ -177,7 +185,12 @@ def _detected_scale(values: NDArray[np.float64], name: str) -> tuple[float, str]
             f"{name}: the leads span {span:.0f} units, too much for millivolts or microvolts; state the unit, "
             "or convert the values to millivolts first"
         )
-    if span > _MICROVOLT_SPAN:
+    if _MILLIVOLT_SPAN < span < _MICROVOLT_SPAN:
+        raise RecordError(
+            f"{name}: the leads span {span:.0f} units, too much for millivolts and too little for microvolts; state "
+            "the unit, or convert the values to millivolts first"
+        )
+    if span >= _MICROVOLT_SPAN:
         return 1000.0, f"No unit is given; the leads span {span:.0f}, so the values were taken as microvolts."
     doubt = "; that is little, so state the unit if it is another" if span < _SMALLEST_SPAN else ""
     return 1.0, f"No unit is given; the leads span {span:.3g}, so the values were taken as millivolts{doubt}."

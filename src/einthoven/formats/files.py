@@ -69,8 +69,11 @@ class LocalFiles(Files):
     def read(self, name: str | None = None) -> bytes:
         """Return the content of ``name``, by default of ``self.name``."""
         wanted = self.name if name is None else name
+        path = self._path(wanted)
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            raise RecordError(f"{path}: is a pipe or a device, not a file")  # reading it might never end
         try:
-            with open(self._path(wanted), "rb", buffering=0) as file:
+            with open(path, "rb", buffering=0) as file:
                 return file.readall()
         except OSError as error:
             raise self._unreadable(wanted, error) from error

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from einthoven.metrics.curves import class_curve
+
 __all__ = ["auprc", "auroc", "check_pair", "defined_classes", "weighted_ranking"]
 
 Array = NDArray[np.float64]
@@ -64,9 +66,8 @@ def check_pair(targets: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
 
 def _per_class(targets: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
     y, p = check_pair(targets, scores)
-    ones = np.ones((len(y), 1))
-    both = [weighted_ranking(y[:, k], p[:, k], ones) for k in range(y.shape[1])]
-    return np.array([a[0] for a, _ in both]), np.array([a[0] for _, a in both])
+    both = [class_curve(y[:, k], p[:, k]).areas() for k in range(y.shape[1])]
+    return np.array([a for a, _ in both]), np.array([a for _, a in both])
 
 
 def weighted_ranking(y: Array, p: Array, weights: NDArray[np.floating]) -> tuple[Array, Array]:

@@ -42,7 +42,9 @@ def create_model(name: str, n_leads: int = 12, n_classes: int = 5, **options: An
     """
     if name not in _ENTRIES:
         raise RecipeError(f"unknown model {name!r}{nearest(name, _ENTRIES)}; models are {', '.join(list_models())}")
+    if small := [key for key, value in options.items() if isinstance(value, int) and value < 1]:
+        raise RecipeError(f"model {name!r} with options {options}: {', '.join(small)} must be at least 1")
     try:
         return _ENTRIES[name](n_leads=n_leads, n_classes=n_classes, **options)
-    except TypeError as error:
-        raise RecipeError(f"model {name!r}: {error}") from None
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise RecipeError(f"model {name!r} with options {options}: {str(error).splitlines()[0]}") from None

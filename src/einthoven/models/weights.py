@@ -38,6 +38,8 @@ def load_weights(path: Path, model: nn.Module) -> None:
     Raises:
         BundleError: the file is damaged or belongs to another architecture.
     """
+    if not path.is_file():
+        raise BundleError(f"{path}: missing")
     try:
         model.load_state_dict(load_file(path), strict=True)
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -84,8 +84,11 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
         )
+        total = options.epochs * self.n_steps
+        # A warm-up of one step has no length in torch's schedule, which then divides by zero.
+        warmup = options.warmup if total * options.warmup > 1.5 else min(0.9, 2.5 / total)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, options.lr, total_steps=options.epochs * self.n_steps, pct_start=options.warmup
+            self.optimizer, options.lr, total_steps=total, pct_start=warmup
         )
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
         self.history: list[dict[str, float]] = []

@@ -59,7 +59,7 @@ class Data(_Section):
     min_likelihood: Number = Field(0.0, ge=0, le=100, description="percent; stated likelihoods below it do not count")
     single_label: bool = Field(False, description="keep the likeliest class only: a multi-class model")
     folds: Folds = Folds()
-    crop_s: Number = Field(2.5, gt=0, description="length of the random crops in training")
+    crop_s: Number = Field(2.5, ge=0.1, le=3600, description="length of the random crops in training")
     residence: Literal["auto", "device", "map"] = Field("auto", description="where signals lie while training")
 
 
@@ -93,15 +93,15 @@ class Training(_Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     early_stopping: Count | None = Field(None, ge=1, description="epochs without a better validation AUROC")
     augment: tuple[AugmentStep, ...] = ()
-    threads: Count | None = Field(None, ge=1, description="CPU threads; all cores where the machine is idle")
-    device: str = "auto"
+    threads: Count | None = Field(None, ge=1, le=256, description="CPU threads; all cores where the machine is idle")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
 
 
 class Evaluation(_Section):
     """How it is judged."""
 
-    window_s: Number | None = Field(None, gt=0, description="length of a window; the crop's where not given")
-    stride_s: Number | None = Field(None, gt=0, description="from one window to the next; half a window")
+    window_s: Number | None = Field(None, ge=0.1, le=3600, description="length of a window; the crop's where not given")
+    stride_s: Number | None = Field(None, ge=0.01, le=3600, description="from one window to the next; half a window")
     aggregate: Literal["mean", "max"] = "mean"
     select: Literal["auroc", "accuracy", "loss"] = Field("auroc", description="which checkpoint becomes the bundle")
     thresholds: Literal["f1", "youden"] = "f1"
@@ -111,7 +111,7 @@ class Evaluation(_Section):
 class Recipe(_Section):
     """Everything a run needs; saved beside its results."""
 
-    name: str = Field(pattern=r"^[\w.-]+$")
+    name: str = Field(pattern=r"^\w[\w.-]*$")
     description: str = ""
     seed: Count = Field(0, ge=0)
     data: Data
@@ -139,6 +139,8 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not a text file; a recipe is YAML in UTF-8") from None
     return parse_recipe(text, str(path), overrides)
 
 
@@ -151,11 +153,26 @@ def parse_recipe(text: str, name: str = "recipe", overrides: Sequence[str] = ())
         raise RecipeError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{name}: a recipe is a mapping of keys to values")
+    _refuse_duplicates(node, name)
     origin = {key: f"override {text}" for text in overrides for key in [_override(values, text)]}
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError("; ".join(_explain(e, name, node, origin) for e in error.errors())) from None
+
+
+def _refuse_duplicates(node: Any, name: str) -> None:
+    """YAML takes the last of two equal keys without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_duplicates(item, name)
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise RecipeError(f"{name}:{key.start_mark.line + 1}: key {key.value!r} is given twice")
+            seen.add(key.value)
+            _refuse_duplicates(value, name)
 
 
 def _override(values: dict[str, Any], text: str) -> tuple[str, ...]:
@@ -170,7 +187,10 @@ def _override(values: dict[str, Any], text: str) -> tuple[str, ...]:
         inner = inner[part]
         if not isinstance(inner, dict):
             raise RecipeError(f"override {text!r}: {part} is a value, not a section")
-    inner[path[-1]] = yaml.safe_load(value)
+    try:
+        inner[path[-1]] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RecipeError(f"override {text!r}: {value!r} is not YAML; quote it") from None
     return path
 
 

@@ -9,6 +9,7 @@ import csv
 import fcntl
 import os
 import platform
+import shlex
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
@@ -124,6 +125,6 @@ def _environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu_count": os.cpu_count(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         **dict(sorted(packages.items())),
     }

@@ -70,12 +70,20 @@ def evaluate(
     if dataset_path is None:
         raise DatasetError("name a prepared dataset to judge this bundle on")
     selected = select_for_bundle(bundle, open_dataset(dataset_path))
-    folder = out or (run.path if run else Path(f"evaluation-{bundle.name}-on-{selected.dataset.name}"))
+    dataset, origin = selected.dataset, bundle.about["provenance"]
+    if run and dataset.listing_sha256 != origin["listing_sha256"]:
+        raise DatasetError(
+            f"{dataset.path}: not the dataset that this run was trained on; name it to judge the model on it"
+        )
+    dataset.verify()
+    folder = out or (run.path if run else Path(f"evaluation-{bundle.name}-on-{dataset.path.name}"))
     rows = selected.rows[split]
     announce(f"judging {bundle.name} on {len(rows):,} records of the {split} split")
     began = time.perf_counter()
-    predictions = predict_dataset(bundle, selected.dataset, rows, selected.targets[rows], progress)
-    own_validation = split == "validation" and selected.dataset.name == bundle.about["provenance"]["dataset"]
+    predictions = predict_dataset(bundle, dataset, rows, selected.targets[rows], progress)
+    # By name: the same corpus prepared elsewhere holds the same patients.
+    own = dataset.name == origin["dataset"]
+    own_validation = own and split == "validation"
     if run and own_validation:
         bundle = _with_thresholds(bundle, predictions)
     judgement = judge(
@@ -83,13 +91,14 @@ def evaluate(
         predictions,
         kind=bundle.kind,
         thresholds=bundle.thresholds,
-        fitted_here=bundle.about["thresholds"]["method"] if own_validation else None,
+        fitted_here=bundle.about["thresholds"]["method"] if own_validation and bundle.kind == "multilabel" else None,
         n_resamples=n_resamples,
-        caution=_caution(split, own_validation),
+        caution=_caution(split) if own else [],
     )
     judgement |= {
-        "dataset": {"name": selected.dataset.name, "attribution": selected.dataset.attribution},
-        "folds": bundle.about["provenance"]["folds"][split],
+        "dataset": {"name": dataset.name, "attribution": dataset.attribution},
+        "judged": {"weights": bundle.about["files"]["model.safetensors"], "dataset": dataset.listing_sha256},
+        "folds": origin["folds"][split],
         "n_unlabelled": selected.n_unlabelled[split],
         "descriptions": dict(bundle.descriptions),
         "seconds": time.perf_counter() - began,
@@ -100,10 +109,10 @@ def evaluate(
     return Evaluated(folder, judgement)
 
 
-def _caution(split: str, own_validation: bool) -> list[str]:
+def _caution(split: str) -> list[str]:
     if split == "train":
         return ["The model was trained on these records: the figures say nothing about others."]
-    if own_validation:
+    if split == "validation":
         return ["This split chose the epoch that was kept, so its AUROC is slightly optimistic; the test split is not."]
     return []
 
@@ -111,6 +120,8 @@ def _caution(split: str, own_validation: bool) -> list[str]:
 def _with_thresholds(bundle: Bundle, predictions: Predictions) -> Bundle:
     from einthoven.bundling import update_bundle
 
+    if bundle.kind == "multiclass":  # the likeliest class is chosen
+        return bundle
     method = bundle.about["thresholds"]["method"]
     fitted = fit_thresholds(predictions.targets, predictions.probabilities, method)
     values = {name: None if np.isnan(t) else round(float(t), 6) for name, t in zip(bundle.classes, fitted, strict=True)}
@@ -122,7 +133,10 @@ def _write(folder: Path, run: Run | None, bundle: Bundle, judgement: dict[str, A
     split = judgement["split"]
     write_predictions(folder / f"predictions-{split}.parquet", predictions)
     known = folder / "metrics.json"
-    metrics = (read_json(known, DatasetError, "a run") if known.is_file() else {}) | {split: judgement}
+    metrics = read_json(known, DatasetError, "a run") if known.is_file() else {}
+    # Only judgements of the same weights on the same dataset stand side by side.
+    metrics = {name: each for name, each in metrics.items() if each["judged"] == judgement["judged"]}
+    metrics[split] = judgement
     metrics = {name: metrics[name] for name in SPLITS if name in metrics}
     write_json(known, metrics)
     if run:
@@ -146,15 +160,15 @@ def _write(folder: Path, run: Run | None, bundle: Bundle, judgement: dict[str, A
         judgements=list(metrics.values()),
         scores=scores,
         history=run.read_history() if run else [],
-        context=_context(bundle, run),
+        context=_context(bundle, run, split),
     )
 
 
-def _context(bundle: Bundle, run: Run | None) -> dict[str, Any]:
+def _context(bundle: Bundle, run: Run | None, split: str) -> dict[str, Any]:
     origin, network, spec = bundle.about["provenance"], bundle.about["network"], bundle.spec
-    commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET --split test"]
+    commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET --split {split}"]
     if run:
-        commands = [run.environment()["command"], f"einthoven evaluate {run.path} --split test"]
+        commands = [run.environment()["command"], f"einthoven evaluate {run.path} --split {split}"]
     return {
         "model": {
             "name": network["name"],
@@ -169,9 +183,9 @@ def _context(bundle: Bundle, run: Run | None) -> dict[str, Any]:
             "attribution": origin["attribution"],
         },
         "chosen_epoch": origin["chosen_epoch"],
-        "recipe": origin["recipe"],
+        "recipe": run.recipe().to_yaml() if run else origin["recipe"],
         "environment": run.environment() if run else origin["versions"],
         "commands": list(commands),
         "timing": {"training": origin["seconds"]},
-        "bundle": "bundle" if run else bundle.name,
+        "bundle": str(run.bundle) if run else bundle.name,
     }

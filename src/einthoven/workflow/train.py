@@ -74,6 +74,12 @@ def _check_trainable(selected: Selected, recipe: Recipe) -> None:
             raise DatasetError(f"{selected.dataset.path}: no labelled record in the {split} folds ({folds})")
     if len(selected.rows["train"]) < 2:
         raise DatasetError(f"{selected.dataset.path}: one record is not enough to train on")
+    held = selected.targets[selected.rows["validation"]]
+    if not ((held.max(axis=0) > 0) & (held.min(axis=0) < 1)).any():
+        raise DatasetError(
+            f"{selected.dataset.path}: no class has both a positive and a negative record in the validation folds, "
+            "so no epoch could be chosen; use more records or other folds"
+        )
     present = selected.targets[selected.rows["train"]].max(axis=0) > 0
     absent = [name for name, there in zip(selected.task.classes, present, strict=True) if not there]
     if absent:
@@ -104,7 +110,7 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
         "spec": dataset.spec.to_dict(),
         "window": {
             "length": trainer.window,
-            "stride": round(stride * dataset.spec.fs) if stride else max(1, trainer.window // 2),
+            "stride": max(1, round(stride * dataset.spec.fs) if stride else trainer.window // 2),
             "aggregate": recipe.evaluation.aggregate,
         },
         "network": {
@@ -129,6 +135,7 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
     return {
         "dataset": selected.dataset.name,
         "attribution": selected.dataset.attribution,
+        "listing_sha256": selected.dataset.listing_sha256,
         "folds": recipe.data.folds.model_dump(mode="json"),
         "n_records": len(selected.rows["train"]),
         "n_patients": selected.n_patients("train"),
