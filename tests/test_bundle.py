@@ -60,6 +60,15 @@ def test_torch_and_onnx_give_the_same_probabilities(made):
     assert made.probabilities(x).shape == (9, 3)
 
 
+def test_the_graph_names_no_path_of_the_machine_that_made_it(made):
+    for name in ("model.onnx", "bundle.json", "README.md"):
+        for path in (made.path / name, load_bundle("ptbxl-superdiagnostic").path / name):
+            if path.is_file():
+                content = path.read_bytes()
+                assert b"site-packages" not in content
+                assert b'.py"' not in content
+
+
 def test_findings_carry_probability_threshold_and_decision(made):
     prediction = made.predict(_ecg())
     assert [f.present for f in prediction.findings] == [True, False, None]

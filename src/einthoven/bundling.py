@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -87,21 +88,31 @@ def export_onnx(model: torch.nn.Module, example: NDArray[np.float32], path: Path
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.onnx.export(
+            program = torch.onnx.export(
                 model,
                 (torch.from_numpy(example),),
-                path,
                 dynamo=True,
                 opset_version=18,
                 input_names=["signals_mv"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
-                external_data=False,
                 verbose=False,
             )
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+    assert program is not None  # what the exporter returns with dynamo=True
+    with atomic_write(path) as temporary:
+        onnx.save_model(_without_traces(program.model_proto), str(temporary))
+
+
+def _without_traces(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop what the exporter notes about where it ran: stack traces with the paths of this machine."""
+    parts = [graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer]
+    for part in parts:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return graph
 
 
 def synthetic_probe(n_leads: int, n_samples: int, fs: float) -> NDArray[np.float32]:
