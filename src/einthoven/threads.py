@@ -13,6 +13,10 @@ def available_cores() -> int:
 
 
 def be_patient() -> None:
-    """Let idle OpenMP threads sleep instead of spin; must run before numpy or torch load their OpenMP."""
+    """Let idle OpenMP threads sleep instead of spin, and keep NumPy to one thread beside worker processes.
+
+    Must run before numpy and torch are imported; what the user has set stays.
+    """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
