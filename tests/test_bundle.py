@@ -11,7 +11,7 @@ from einthoven.bundle import digest_of, list_pretrained, load_bundle, to_probabi
 from einthoven.bundling import save_bundle, update_bundle
 from einthoven.errors import BundleError
 from einthoven.leads import TWELVE_LEADS
-from einthoven.models import Classifier, Scaling, create_model
+from einthoven.models import Classifier, Scaling, create_model, list_models
 from einthoven.record import Record
 from einthoven.spec import SignalSpec
 
@@ -228,3 +228,16 @@ def test_what_is_odd_is_flagged_and_still_judged(made, change, code):
     prediction = made.predict(change(_ecg()))
     assert not prediction.refused
     assert [flag.code for flag in prediction.flags] == [code]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list_models())
+def test_every_architecture_becomes_a_bundle_with_the_same_answers(name, made, tmp_path):
+    torch.manual_seed(0)
+    model = Classifier(Scaling([0.0], [0.2]), create_model(name, 12, 3)).eval()
+    network = {"name": name, "options": {}, "n_leads": 12, "n_classes": 3, "n_scales": 1}
+    about = {key: value for key, value in made.about.items() if key not in ("format_version", "files")}
+    save_bundle(tmp_path / name, model, {**about, "network": network})  # refuses a graph that answers otherwise
+    x = np.random.default_rng(0).normal(size=(5, 12, 250)).astype(np.float32)
+    pair = [load_bundle(tmp_path / name, backend=backend).probabilities(x) for backend in ("onnx", "torch")]
+    np.testing.assert_allclose(*pair, atol=1e-4)
