@@ -209,3 +209,38 @@ def test_a_failed_preparation_does_not_block_the_folder(corpus_folder, tmp_path)
     with pytest.raises(EinthovenError, match="missing lead"):
         prepare(corpus, dest, SignalSpec(leads=("I", "V9")), workers=1)
     assert len(prepare(corpus, dest, SignalSpec(), workers=1)) == 240
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux to end workers with their parent")
+def test_workers_do_not_outlive_a_killed_parent(corpus_folder, tmp_path):
+    code = (
+        "import time; from pathlib import Path; from einthoven import preparation as p;"
+        "from einthoven.corpora import open_corpus; from einthoven.spec import SignalSpec;"
+        "p._SHARD_BYTES = 24_000 * 20; p.read_record = lambda path: time.sleep(120);"
+        f"p.prepare(open_corpus('ptb-xl', Path({str(corpus_folder)!r})), Path({str(tmp_path / 'd')!r}), SignalSpec(), workers=2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+
+    def children():
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+
+    while len(children()) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)  # until their initializers have run
+    workers = children()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+
+    def alive(pid):
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] != "Z"  # a zombie only waits to be counted
+        except FileNotFoundError:
+            return False
+
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
