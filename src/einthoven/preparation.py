@@ -77,7 +77,7 @@ def prepare(
     for k in _run(pending, partial(_write_shard, dest, spec), blocks, workers or available_cores()):
         done += len(blocks[k])
         report(done, len(corpus.entries))
-    _finish(dest, corpus, spec, blocks)
+    _finish(dest, corpus, spec, len(blocks), plan["listing_sha256"])
     return open_dataset(dest)
 
 
@@ -197,8 +197,8 @@ def _quantise(record: Record) -> NDArray[np.int16]:
     return scaled.astype(np.int16)
 
 
-def _finish(dest: Path, corpus: Corpus, spec: SignalSpec, blocks: list[list[Entry]]) -> None:
-    about = [read_json(_shard_paths(dest, k)[1], DatasetError, "a dataset") for k in range(len(blocks))]
+def _finish(dest: Path, corpus: Corpus, spec: SignalSpec, n_shards: int, listing_sha256: str) -> None:
+    about = [read_json(_shard_paths(dest, k)[1], DatasetError, "a dataset") for k in range(n_shards)]
     shards = [Shard(f"{k:03d}.npy", sum(shard["lengths"]), shard["sha256"]) for k, shard in enumerate(about)]
     notes: Counter[str] = Counter()
     for shard in about:
@@ -216,7 +216,7 @@ def _finish(dest: Path, corpus: Corpus, spec: SignalSpec, blocks: list[list[Entr
             "label_system": corpus.label_system,
             "label_table": statements_to_dict(corpus.label_table),
             "attribution": corpus.attribution,
-            "listing_sha256": _plan(corpus, spec, len(blocks))["listing_sha256"],
+            "listing_sha256": listing_sha256,
             "notes": dict(notes),
             "shards": [asdict(shard) for shard in shards],
         },

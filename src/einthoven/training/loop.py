@@ -77,7 +77,7 @@ class Trainer:
         self.model = Classifier(scaling, network).to(engine.device)
         self.average = MovingAverage(self.model, options.ema) if options.ema else None
         self.crop = max(1, round(recipe.data.crop_s * fs))
-        self.window = round((recipe.evaluation.window_s or recipe.data.crop_s) * fs)
+        self.window = max(1, round((recipe.evaluation.window_s or recipe.data.crop_s) * fs))
         self.store = SignalStore(problem.dataset, engine.device, recipe.data.residence)
         self.chain = Chain([Step(s.name, s.p, s.parameters) for s in options.augment])
         self.n_steps = max(1, len(problem.train) // options.batch_size)
