@@ -41,6 +41,7 @@ class Record:
         sex: ``"female"``, ``"male"`` or None.
         statements: coded findings and their likelihood in percent, None where the source states none.
         label_system: the code system of ``statements``: ``"scp"``, ``"snomed"``, ``"aha"`` or None.
+        interpretation: what the device or an over-reader wrote in words, one statement each; never a target.
         beats: beat annotations, where the source has them.
         source: corpus or hospital.
         unit: ``"mV"``, or ``"normalised"`` for sets published without a unit.
@@ -59,6 +60,7 @@ class Record:
     sex: Literal["female", "male"] | None = None
     statements: Mapping[str, float | None] = field(default_factory=dict)
     label_system: str | None = None
+    interpretation: tuple[str, ...] = ()
     beats: Beats | None = None
     source: str = ""
     unit: Unit = "mV"

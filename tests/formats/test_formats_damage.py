@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from damage import QUICK, assert_record_or_error, damage, damaged
+from hypothesis import given
 from hypothesis import strategies as st
 
 from einthoven.errors import EinthovenError
 from einthoven.formats import MemoryFiles, read_annotations, read_record
 from einthoven.leads import TWELVE_LEADS
-from einthoven.record import Record
-
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 DIGITAL = np.random.default_rng(3).integers(-900, 900, (20, 3)).astype("<i2")
 SIGNALS = "\n".join(
@@ -29,36 +27,6 @@ WFDB = {
 }
 ROWS = [",".join([f"{k / 500:.3f}", *(f"{v / 1000:.3f}" for v in row)]) for k, row in enumerate(DIGITAL)]
 CSV = {"r.csv": "\n".join(["time,I,II [mV],III", *ROWS]).replace(" [mV]", "").encode()}
-
-damage = st.lists(
-    st.tuples(st.sampled_from(["flip", "cut", "insert", "drop"]), st.floats(0, 1), st.integers(0, 255)),
-    min_size=1,
-    max_size=3,
-)
-
-
-def damaged(content, changes):
-    data = bytearray(content)
-    for kind, where, value in changes:
-        at = int(where * max(0, len(data) - 1))
-        if kind == "flip" and data:
-            data[at] = value
-        elif kind == "cut":
-            del data[at:]
-        elif kind == "insert":
-            data.insert(at, value)
-        elif data:
-            del data[at]
-    return bytes(data)
-
-
-def assert_record_or_error(files, **stated):
-    try:
-        record = read_record(files, **stated)
-    except EinthovenError:
-        return
-    assert isinstance(record, Record)
-    assert record.signal.nbytes < 1_000_000
 
 
 @pytest.mark.parametrize("kind", WFDB)
