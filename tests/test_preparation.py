@@ -158,7 +158,7 @@ def test_what_is_not_a_dataset_is_said_so(dataset_folder, tmp_path):
     shutil.copytree(dataset_folder, copy)
     about = json.loads((copy / "dataset.json").read_text())
     (copy / "dataset.json").write_text(json.dumps(about | {"format_version": 99}))
-    with pytest.raises(DatasetError, match="dataset format 99 is not the 1"):
+    with pytest.raises(DatasetError, match="dataset format 99 is not the 2"):
         open_dataset(copy)
 
 

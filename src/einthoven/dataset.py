@@ -1,6 +1,7 @@
 """The prepared data: signals in memory-mapped int16 shards, one table row per record.
 
-Folder layout: ``dataset.json`` (specification, labels, checksums), ``records.parquet`` (one row per record) and
+Folder layout: ``dataset.json`` (specification, labels, checksums), ``records.parquet`` (one row per record),
+``features.parquet`` where numbers belong to records, ``splits/NAME.csv`` (splits other than the corpus' own) and
 ``signals/NNN.npy`` (int16, time-major: samples x leads, records one after the other, so that a crop is one read).
 """
 
@@ -14,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.errors import DatasetError
+from einthoven.corpora import FeatureTable
+from einthoven.errors import DatasetError, nearest
 from einthoven.files import read_json, sha256_of
 from einthoven.labels import Statement
 from einthoven.spec import SignalSpec
+from einthoven.splits import read_split
 
 __all__ = [
     "FORMAT_VERSION",
@@ -31,7 +34,7 @@ __all__ = [
     "to_millivolts",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MISSING = np.int16(-32768)
 
 
@@ -75,6 +78,8 @@ class Dataset:
         label_system: code system of the statements.
         label_table: the meaning of each code.
         attribution: source and licence of the data.
+        complete_labels: whether a record without a statement of a task is a known negative; see ``Corpus``.
+        shared_patients: patients that the published split has in two folds; see ``Corpus``.
         listing_sha256: fingerprint of records, patients, folds and statements.
         records: the table.
         shards: the signal files in order.
@@ -87,6 +92,8 @@ class Dataset:
     label_system: str
     label_table: Mapping[str, Statement]
     attribution: str
+    complete_labels: bool
+    shared_patients: Mapping[str, str]
     listing_sha256: str
     records: RecordTable
     shards: tuple[Shard, ...]
@@ -105,6 +112,38 @@ class Dataset:
         steps = shard[table.offset[row] : table.offset[row] + table.length[row]]
         signal = np.where(steps == MISSING, np.float32(np.nan), steps * np.float32(self.step_uv / 1000))
         return np.ascontiguousarray(signal.T)
+
+    def folds(self, split: str | None = None) -> list[int | None]:
+        """Fold of each record: the corpus' own, or those of a split in ``splits/`` (see ``einthoven split``).
+
+        Raises:
+            DatasetError: there is no such split, or it does not fit the records.
+        """
+        if split is None:
+            return self.records.fold
+        path = self.path / "splits" / f"{split}.csv"
+        if not path.is_file():
+            known = sorted(file.stem for file in path.parent.glob("*.csv"))
+            raise DatasetError(
+                f"{self.path}: no split {split!r}{nearest(split, known)}; "
+                + (f"it has {', '.join(known)}" if known else "make one with 'einthoven split'")
+            )
+        return read_split(path, self.records.record_id)
+
+    def features(self) -> FeatureTable | None:
+        """Numbers that belong to the records, in their order; None where the dataset has none.
+
+        Raises:
+            DatasetError: the table does not fit the records.
+        """
+        path = self.path / "features.parquet"
+        if not path.is_file():
+            return None
+        columns = dict(_columns(_read_parquet(path)))
+        if columns.pop("record_id").to_pylist() != self.records.record_id:
+            raise DatasetError(f"{path}: its records are not the dataset's; prepare the dataset again")
+        values = np.array([column.to_numpy() for column in columns.values()], np.float32).T
+        return FeatureTable(tuple(columns), values)
 
     @property
     def base(self) -> NDArray[np.int64]:
@@ -148,6 +187,8 @@ def open_dataset(path: str | Path) -> Dataset:
             label_system=about["label_system"],
             label_table={code: Statement(**fields) for code, fields in about["label_table"].items()},
             attribution=about["attribution"],
+            complete_labels=about["complete_labels"],
+            shared_patients=about["shared_patients"],
             listing_sha256=about["listing_sha256"],
             records=_read_records(path / "records.parquet"),
             shards=tuple(Shard(**shard) for shard in about["shards"]),
@@ -193,13 +234,7 @@ def to_millivolts(steps: NDArray[np.int16], step_uv: float) -> NDArray[np.float3
 
 
 def _read_records(path: Path) -> RecordTable:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        columns: dict[str, Any] = {name: column.to_pylist() for name, column in _columns(pq.read_table(path))}
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}; prepare the dataset again") from None
+    columns: dict[str, Any] = {name: column.to_pylist() for name, column in _columns(_read_parquet(path))}
     absent = [field.name for field in fields(RecordTable) if field.name not in columns]
     if absent:
         raise DatasetError(f"{path}: no column {', '.join(absent)}; prepare the dataset again")
@@ -207,6 +242,16 @@ def _read_records(path: Path) -> RecordTable:
     for name in ("shard", "offset", "length"):
         columns[name] = np.array(columns[name], dtype=np.int64)
     return RecordTable(**columns)
+
+
+def _read_parquet(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DatasetError(f"{path}: cannot be read: {error}; prepare the dataset again") from None
 
 
 def _columns(table: Any) -> list[tuple[str, Any]]:

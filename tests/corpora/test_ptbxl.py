@@ -86,5 +86,7 @@ def test_likelihoods_are_numbers(corpus_folder):
 
 def test_the_published_rate_follows_from_the_wanted_one(corpus_folder):
     for wanted, read in ((None, 100), (50, 100), (100, 100), (250, 500), (1000, 500)):
-        assert open_corpus("ptb-xl", corpus_folder, wanted_fs=wanted).fs == read
-    assert open_corpus("ptb-xl", corpus_folder, fs=100, wanted_fs=250).fs == 100
+        folder = open_corpus("ptb-xl", corpus_folder, wanted_fs=wanted).entries[0].path.relative_to(corpus_folder)
+        assert str(folder).startswith(f"records{read}/")
+    opened = open_corpus("ptb-xl", corpus_folder, fs="100", wanted_fs=250)
+    assert opened.entries[0].path.is_relative_to(corpus_folder / "records100")

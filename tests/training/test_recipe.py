@@ -37,7 +37,7 @@ def test_overrides_win_and_may_add_sections():
         (BASE, ["nonsense"], "override 'nonsense': write key=value"),
         (BASE, ["name.sub=1"], "override 'name.sub=1': name is a value, not a section"),
         (BASE, ["data.folds.train=[1, 9]"], "fold 9 is in both train and validation"),
-        (BASE, ["data.task=superdiagnostc"], "override data.task=superdiagnostc: data.task: input should be 'all'"),
+        (BASE, ["data.unlabelled=dro"], "override data.unlabelled=dro: data.unlabelled: input should be 'auto'"),
         (BASE + "  augment:\n  - nam: scale\n", [], "r.yaml:8: unknown key 'training.augment.0.nam'"),
         ("name: x\n", [], "r.yaml:1: data is missing"),
         (BASE + "name: y\n", [], "r.yaml:7: key 'name' is given twice"),

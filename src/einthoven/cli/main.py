@@ -81,25 +81,53 @@ def _main(
 
 
 @app.command()
-def prepare(
-    corpus: Annotated[str, typer.Argument(help="ptb-xl (a synthetic corpus has its layout)")],
-    source: Annotated[Path, typer.Argument(help="the corpus as published")],
-    dest: Annotated[Path | None, typer.Argument(help="dataset folder  [default: datasets/CORPUS-FS]")] = None,
-    fs: Annotated[float, typer.Option(help="sampling rate of the dataset in Hz")] = 100.0,
-    source_fs: Annotated[
-        float | None, typer.Option(help="which of the published rates to read  [default: the lowest not below --fs]")
+def download(
+    name: Annotated[str | None, typer.Argument(help="a published corpus; see --list")] = None,
+    dest: Annotated[Path | None, typer.Argument(help="folder to fill  [default: corpora/NAME]")] = None,
+    part: Annotated[str, typer.Option(help="a part of it, as 100hz of ptb-xl; see --list")] = "all",
+    only: Annotated[
+        str | None, typer.Option(help="files whose path matches this glob, as 'training/georgia/*'")
     ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="URL of a folder with the same layout, instead of the source")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="files at a time")] = 8,
+    verify: Annotated[bool, typer.Option(help="check again every file that was verified before")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="print what can be downloaded")] = False,
+) -> None:
+    """Fetch a published corpus, every file verified by its checksum; an interrupted download is continued."""
+    from einthoven.cli.download import download_corpus, print_sources
+
+    if list_all:
+        return print_sources()
+    with _continuable():
+        download_corpus(name, dest, part, only, mirror, workers, verify)
+
+
+@app.command()
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="its kind; see 'einthoven list corpora'")],
+    source: Annotated[Path, typer.Argument(help="the folder of the corpus as published, or your own")],
+    dest: Annotated[Path | None, typer.Argument(help="dataset folder  [default: datasets/CORPUS-FS]")] = None,
+    fs: Annotated[float | None, typer.Option(help="sampling rate of the dataset in Hz  [default: the corpus']")] = None,
     band: Annotated[str | None, typer.Option(help="zero-phase band-pass in Hz, as 0.5-40")] = None,
     notch: Annotated[float | None, typer.Option(help="power-line frequency to remove, in Hz")] = None,
-    leads: Annotated[str | None, typer.Option(help="leads to keep, as I,II,V1  [default: the twelve]")] = None,
+    leads: Annotated[str | None, typer.Option(help="leads to keep, as I,II,V1  [default: the corpus']")] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", help="an option of the corpus, as key=value; repeatable")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: all cores]")] = None,
     overwrite: Annotated[bool, typer.Option(help="replace a dataset made otherwise")] = False,
+    skip_unreadable: Annotated[
+        bool, typer.Option(help="leave out records that cannot be read, and list them in skipped.csv")
+    ] = False,
 ) -> None:
-    """Turn a corpus into a dataset folder; an interrupted run is continued."""
-    from einthoven.cli import verbs
+    """Turn a corpus, or a folder of your own, into a dataset folder; an interrupted run is continued."""
+    from einthoven.cli.prepare import prepare_corpus
 
+    form = {"fs": fs, "leads": leads, "band": band, "notch": notch}
     with _continuable():
-        verbs.prepare_corpus(corpus, source, dest, fs, source_fs, band, notch, leads, workers, overwrite)
+        prepare_corpus(corpus, source, dest, form, options or [], workers, overwrite, skip_unreadable)
 
 
 @app.command()

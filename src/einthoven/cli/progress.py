@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["TrainingBar", "bar", "console"]
+__all__ = ["TrainingBar", "bar", "console", "transfer_bar"]
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -33,6 +35,21 @@ def bar(description: str) -> Iterator[Callable[[int, int], None]]:
     with _progress() as progress:
         task = progress.add_task(description, total=None, note="")
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def transfer_bar(description: str) -> Iterator[Callable[[int, int, int, int | None], None]]:
+    """Yield a function (files, files in all, bytes, bytes expected or None) that moves a bar of files and bytes."""
+    began = monotonic()
+    with _progress() as progress:
+        task = progress.add_task(description, total=None, note="")
+
+        def move(files: int, total: int, n_bytes: int, expected: int | None) -> None:
+            of = f" of about {decimal(expected)}" if expected else ""
+            note = f"{decimal(n_bytes)}{of}, {decimal(int(n_bytes / max(monotonic() - began, 1e-3)))}/s"
+            progress.update(task, completed=files, total=total, note=note)
+
+        yield move
 
 
 class TrainingBar:

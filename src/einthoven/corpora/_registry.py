@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from einthoven.errors import DatasetError, nearest
-from einthoven.labels import Statement
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Corpus", "Entry", "list_corpora", "open_corpus", "register_corpus"]
+from einthoven.errors import DatasetError, RecordError, nearest
+from einthoven.formats import read_record
+from einthoven.labels import Statement
+from einthoven.record import Record
+from einthoven.spec import SignalSpec
+
+__all__ = [
+    "Corpus",
+    "Entry",
+    "FeatureTable",
+    "corpus_options",
+    "list_corpora",
+    "open_corpus",
+    "read_entries",
+    "register_corpus",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record of a corpus, before its signal is read."""
+    """One record of a corpus, before its signal is read.
+
+    Attributes:
+        record_id: unique within the corpus.
+        path: the file that holds it.
+        patient_id: None where the source does not tell.
+        age: years.
+        sex: ``"female"``, ``"male"`` or None.
+        fold: of the corpus' own split, where it has one.
+        source: hospital or corpus.
+        statements: code and likelihood in percent; None where no likelihood is stated, NaN where it is not known
+            whether the statement holds.
+        start_s: where the record is a part of its file (a beat, a window): its first second. Parts may begin before
+            the file or end after it; what was not recorded is missing.
+        duration_s: the part's length; for a whole file its length where the listing tells.
+        stated_fs: rate that the listing gives the file, which must then have it.
+    """
 
     record_id: str
     path: Path
@@ -24,18 +56,74 @@ class Entry:
     fold: int | None = None
     source: str = ""
     statements: Mapping[str, float | None] = field(default_factory=dict)
+    start_s: float | None = None
+    duration_s: float | None = None
+    stated_fs: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Numbers that belong to records: names and values, float32 of shape (records, features), NaN where missing."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+
+
+def read_entries(entries: Sequence[Entry]) -> Iterator[Record]:
+    """Read the file of each entry.
+
+    Raises:
+        RecordError: a file cannot be read, or has another rate than its listing states.
+    """
+    for entry in entries:
+        yield read_stated(entry)
+
+
+def read_stated(entry: Entry) -> Record:
+    """Read one entry's file; the rate that its listing states helps where the file tells none, and must agree."""
+    if entry.stated_fs is None:
+        return read_record(entry.path)
+    try:
+        record = read_record(entry.path)
+    except RecordError:
+        return read_record(entry.path, fs=entry.stated_fs)
+    if record.fs != entry.stated_fs:
+        raise RecordError(
+            f"{entry.path}: is sampled at {record.fs:g} Hz, but its listing states {entry.stated_fs:g} Hz; correct one"
+        )
+    return record
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A listed corpus: where its records are, and what its codes mean."""
+    """A listed corpus: where its records are, and what its codes mean.
+
+    Attributes:
+        name: of the corpus.
+        entries: its records in order; parts of one file stand together.
+        label_system: name of the code system of the statements.
+        label_table: the meaning of each code that may occur.
+        attribution: source and licence.
+        spec: the form that its signals are brought to unless the user wants another.
+        read: reads the files of entries; must be importable by name, since other processes call it.
+        features: rows in the order of ``entries``.
+        complete_labels: whether a record without a statement of a task is known not to have any of its classes
+            (a table of yes and no), rather than not labelled for it.
+        shared_patients: patients that the published split itself has in two folds, and what is said about them.
+        notes: what the listing found odd or lost, one sentence each, for the user.
+    """
 
     name: str
     entries: list[Entry]
     label_system: str
     label_table: Mapping[str, Statement]
-    fs: float
     attribution: str
+    spec: SignalSpec = field(default_factory=SignalSpec)
+    read: Callable[[Sequence[Entry]], Iterator[Record]] = read_entries
+    features: FeatureTable | None = None
+    complete_labels: bool = False
+    shared_patients: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 Opener = Callable[..., Corpus]
@@ -43,7 +131,11 @@ _OPENERS: dict[str, Opener] = {}
 
 
 def register_corpus(name: str) -> Callable[[Opener], Opener]:
-    """Make a function available to ``open_corpus`` and ``einthoven prepare`` under a name."""
+    """Make a function available to ``open_corpus`` and ``einthoven prepare`` under a name.
+
+    Its first argument is the folder; its keyword arguments are the corpus' options. One named ``wanted_fs`` is given
+    the rate that signals will be brought to, so that the right published rate is read.
+    """
 
     def keep(opener: Opener) -> Opener:
         _OPENERS[name] = opener
@@ -57,21 +149,38 @@ def list_corpora() -> dict[str, str]:
     return {name: (opener.__doc__ or "").split("\n")[0] for name, opener in sorted(_OPENERS.items())}
 
 
-def open_corpus(name: str, root: Path, *, fs: float | None = None, wanted_fs: float | None = None) -> Corpus:
+def corpus_options(name: str) -> tuple[str, ...]:
+    """Names of the options that a corpus takes."""
+    return tuple(inspect.signature(_opener(name)).parameters)[1:]
+
+
+def open_corpus(name: str, root: Path, *, wanted_fs: float | None = None, **options: object) -> Corpus:
     """List the records of a corpus in its published layout.
 
     Args:
         name: one of ``list_corpora()``.
         root: its folder.
-        fs: which of its published rates to read, where it has several; by default the lowest that is not below
-            ``wanted_fs``.
-        wanted_fs: the rate that signals will be brought to.
+        wanted_fs: the rate that signals will be brought to, where the user asks for one.
+        options: of the corpus, see ``corpus_options``; values that are text are understood by the corpus.
 
     Raises:
-        DatasetError: unknown name, or a folder that does not hold this corpus.
+        DatasetError: unknown name or option, or a folder that does not hold this corpus.
     """
-    if name not in _OPENERS:
-        raise DatasetError(f"unknown corpus {name!r}{nearest(name, _OPENERS)}; known are {', '.join(sorted(_OPENERS))}")
+    opener, known = _opener(name), corpus_options(name)
+    if unknown := [option for option in options if option not in known]:
+        allowed = [option for option in known if option != "wanted_fs"]
+        raise DatasetError(
+            f"{name}: unknown option {unknown[0]!r}{nearest(unknown[0], allowed)}; "
+            + (f"its options are {', '.join(allowed)}" if allowed else "it has none")
+        )
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    return _OPENERS[name](root, fs=fs, wanted_fs=wanted_fs)
+    if "wanted_fs" in known:
+        options["wanted_fs"] = wanted_fs
+    return opener(root, **options)
+
+
+def _opener(name: str) -> Opener:
+    if name not in _OPENERS:
+        raise DatasetError(f"unknown corpus {name!r}{nearest(name, _OPENERS)}; known are {', '.join(sorted(_OPENERS))}")
+    return _OPENERS[name]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from einthoven.corpora._registry import Corpus, Entry, register_corpus
 from einthoven.errors import DatasetError
-from einthoven.labels import Statement
+from einthoven.labels import Statement, scp_statement
 
 __all__ = ["open_ptbxl"]
 
@@ -26,7 +26,7 @@ _OVER_89 = 300  # PTB-XL's age of everyone over 89, as the HIPAA safe harbour as
 
 
 @register_corpus("ptb-xl")
-def open_ptbxl(root: Path, *, fs: float | None = None, wanted_fs: float | None = None) -> Corpus:
+def open_ptbxl(root: Path, *, fs: float | str | None = None, wanted_fs: float | None = None) -> Corpus:
     """PTB-XL (also the synthetic corpus, which has its layout).
 
     Args:
@@ -37,10 +37,7 @@ def open_ptbxl(root: Path, *, fs: float | None = None, wanted_fs: float | None =
     Raises:
         DatasetError: a table is missing or has a row that cannot be read.
     """
-    if fs is None:
-        fs = min((rate for rate in _FILE_COLUMN if rate >= (wanted_fs or 0)), default=max(_FILE_COLUMN))
-    if fs not in _FILE_COLUMN:
-        raise DatasetError(f"PTB-XL is published at 100 and 500 Hz, not at {fs:g} Hz; use --fs to resample")
+    fs = _published_rate(fs, wanted_fs)
     rows = _read_table(root / "ptbxl_database.csv", ("ecg_id", "patient_id", "scp_codes", _FILE_COLUMN[fs]))
     table = _read_statements(root / "scp_statements.csv")
     attribution = _ATTRIBUTION
@@ -49,7 +46,15 @@ def open_ptbxl(root: Path, *, fs: float | None = None, wanted_fs: float | None =
     entries = [_entry(root, row, _FILE_COLUMN[fs], number, table) for number, row in enumerate(rows, start=2)]
     # another corpus in this layout names itself in a column of its own
     name = "+".join(sorted({entry.source for entry in entries})).lower()
-    return Corpus(name, entries, "scp", table, fs, attribution)
+    return Corpus(name, entries, "scp", table, attribution)
+
+
+def _published_rate(fs: float | str | None, wanted_fs: float | None) -> float:
+    if fs is None:
+        return min((rate for rate in _FILE_COLUMN if rate >= (wanted_fs or 0)), default=max(_FILE_COLUMN))
+    if str(fs).replace(".0", "") not in ("100", "500"):
+        raise DatasetError(f"PTB-XL is published at 100 and 500 Hz, not at {fs} Hz; use --fs to resample")
+    return float(fs)
 
 
 def _read_table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
@@ -68,14 +73,7 @@ def _read_statements(path: Path) -> dict[str, Statement]:
     table = {}
     for row in rows:
         code = next(iter(row.values()))  # the first column has no name
-        table[code] = Statement(
-            description=row["description"],
-            diagnostic=_number(row["diagnostic"]) == 1,
-            form=_number(row["form"]) == 1,
-            rhythm=_number(row["rhythm"]) == 1,
-            superclass=row["diagnostic_class"] or None,
-            subclass=row["diagnostic_subclass"] or None,
-        )
+        table[code] = scp_statement(code, row)
     return table
 
 

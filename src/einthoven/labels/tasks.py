@@ -1,12 +1,13 @@
-"""From coded statements to targets: the six tasks of the PTB-XL benchmark, and every option said aloud.
+"""From coded statements to targets: what a task counts, and every option said aloud.
 
 A dataset keeps statements as published; a task is chosen when a model is trained, so one dataset serves them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -14,38 +15,27 @@ from numpy.typing import NDArray
 
 from einthoven.errors import RecipeError, nearest
 
-__all__ = ["Statement", "Task", "make_task", "task_names"]
+__all__ = ["Statement", "Task", "make_task", "table_tasks"]
 
 TaskKind = Literal["multilabel", "multiclass"]
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One row of a label table: what a code means and which groups it belongs to."""
+    """One code of a label system.
+
+    Attributes:
+        description: what it means, in words.
+        groups: the class that the code belongs to in each task that counts it; codes that a task holds equivalent have
+            the same class there. The task ``"all"``, in which every code is its own class, is not written down.
+        abbreviation: the short name in the field, where there is one.
+        parents: broader codes of the same system.
+    """
 
     description: str
-    diagnostic: bool = False
-    form: bool = False
-    rhythm: bool = False
-    superclass: str | None = None
-    subclass: str | None = None
-
-
-# Strodthoff et al. 2021, "Deep Learning for ECG Analysis: Benchmarks and Insights from PTB-XL": each task maps a
-# statement to its class, or to None where the statement does not belong to the task.
-_TASKS: dict[str, Callable[[str, Statement], str | None]] = {
-    "all": lambda code, s: code,
-    "diagnostic": lambda code, s: code if s.diagnostic else None,
-    "subdiagnostic": lambda code, s: s.subclass if s.diagnostic else None,
-    "superdiagnostic": lambda code, s: s.superclass if s.diagnostic else None,
-    "form": lambda code, s: code if s.form else None,
-    "rhythm": lambda code, s: code if s.rhythm else None,
-}
-
-
-def task_names() -> tuple[str, ...]:
-    """Names that ``make_task`` knows."""
-    return tuple(_TASKS)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    abbreviation: str = ""
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +43,8 @@ class Task:
     """What is to be predicted.
 
     Attributes:
-        name: one of ``task_names()``.
-        classes: class names, alphabetical as in the benchmark.
+        name: ``"all"``, or one that the label table groups codes for.
+        classes: class names, alphabetical as in the PTB-XL benchmark.
         class_of: the class of each statement code that counts.
         kind: ``"multilabel"``, or ``"multiclass"`` after the single-label collapse.
         min_likelihood: statements with a stated likelihood (above 0) below this do not count.
@@ -69,21 +59,30 @@ class Task:
     descriptions: Mapping[str, str]
 
     def targets(self, statements: Sequence[Mapping[str, float | None]]) -> NDArray[np.float32]:
-        """Return targets of shape (records, classes), 0 or 1; a row of zeros has no label of this task.
+        """Return targets of shape (records, classes): 0, 1, or NaN where it is not known.
 
-        PTB-XL writes likelihood 0 for "not stated", so such statements always count. The single-label collapse keeps
-        the statement of highest likelihood, the first one where several are equal.
+        PTB-XL writes likelihood 0 for "not stated", so such statements always count. A likelihood of NaN says that
+        nobody looked: the class is unknown unless another code of it is there. The single-label collapse keeps the
+        statement of highest likelihood, the first one where several are equal.
         """
         index = {name: k for k, name in enumerate(self.classes)}
         targets = np.zeros((len(statements), len(self.classes)), np.float32)
         for row, found in enumerate(statements):
             counted = [(likelihood or 0.0, code) for code, likelihood in found.items() if code in self.class_of]
+            unknown = [code for p, code in counted if math.isnan(p)]
             counted = [(p, code) for p, code in counted if p == 0 or p >= self.min_likelihood]
             if self.kind == "multiclass" and counted:
-                counted = [max(counted, key=lambda pair: pair[0])]
+                counted, unknown = [max(counted, key=lambda pair: pair[0])], []
+            for code in unknown:
+                targets[row, index[self.class_of[code]]] = np.nan
             for _, code in counted:
                 targets[row, index[self.class_of[code]]] = 1
         return targets
+
+
+def table_tasks(table: Mapping[str, Statement]) -> tuple[str, ...]:
+    """Names of the tasks that a label table can be seen through."""
+    return ("all", *dict.fromkeys(name for statement in table.values() for name in statement.groups))
 
 
 def make_task(
@@ -92,19 +91,24 @@ def make_task(
     """Build a task from a label table.
 
     Args:
-        name: one of ``task_names()``.
+        name: ``"all"`` or a group of the table.
         table: the meaning of each code.
         min_likelihood: percent; see ``Task``.
         single_label: keep one class per record; the model becomes a multi-class one.
 
     Raises:
-        RecipeError: an unknown task, or one that no statement of the table belongs to.
+        RecipeError: a task that no code of the table belongs to.
     """
-    if name not in _TASKS:
-        raise RecipeError(f"unknown task {name!r}{nearest(name, _TASKS)}; tasks are {', '.join(_TASKS)}")
-    class_of = {code: c for code, s in table.items() if (c := _TASKS[name](code, s)) is not None}
+    if name == "all":
+        class_of = {code: code for code in table}
+    else:
+        class_of = {code: s.groups[name] for code, s in table.items() if name in s.groups}
     if not class_of:
-        raise RecipeError(f"no statement of this dataset belongs to the task {name!r}")
+        tasks = table_tasks(table)
+        raise RecipeError(
+            f"no statement of this dataset belongs to the task {name!r}{nearest(name, tasks)}; "
+            f"its labels have the tasks {', '.join(tasks)}"
+        )
     classes = tuple(sorted(set(class_of.values())))
     words = {**_GROUP_NAMES, **{code: s.description for code, s in table.items()}}
     return Task(

@@ -13,7 +13,6 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from einthoven.errors import RecipeError, nearest
-from einthoven.labels import task_names
 
 __all__ = ["AugmentStep", "Data", "Evaluation", "Folds", "Model", "Recipe", "Training", "load_recipe", "parse_recipe"]
 
@@ -37,6 +36,7 @@ class _Section(BaseModel):
 class Folds(_Section):
     """Which folds are for what."""
 
+    split: str | None = Field(None, description="a split of the dataset's folder; the corpus' own folds by default")
     train: tuple[Fold, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
     validation: tuple[Fold, ...] = (9,)
     test: tuple[Fold, ...] = (10,)
@@ -55,8 +55,11 @@ class Data(_Section):
     """Which dataset, what is predicted, and who is in which split."""
 
     dataset: str
-    task: Literal[task_names()] = "superdiagnostic"  # type: ignore[valid-type]
+    task: str = Field("superdiagnostic", min_length=1, description="'all', or one that the dataset's labels have")
     min_likelihood: Number = Field(0.0, ge=0, le=100, description="percent; stated likelihoods below it do not count")
+    unlabelled: Literal["auto", "drop", "negative"] = Field(
+        "auto", description="records with no statement of the task: left out, or negative; the corpus decides"
+    )
     single_label: bool = Field(False, description="keep the likeliest class only: a multi-class model")
     folds: Folds = Folds()
     crop_s: Number = Field(2.5, ge=0.1, le=3600, description="length of the random crops in training")

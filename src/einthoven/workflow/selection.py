@@ -35,17 +35,23 @@ class Selected:
         return None if None in patients else len(set(patients))
 
 
-def select_records(dataset: Dataset, task: Task, folds: Folds) -> Selected:
+def select_records(dataset: Dataset, task: Task, folds: Folds, unlabelled: str = "auto") -> Selected:
     """Choose the records of each split; those without a label of the task are left out, and counted.
+
+    ``unlabelled`` says whether a record with none of the task's statements has no label (``"drop"``) or is a negative
+    of every class (``"negative"``); ``"auto"`` leaves it to the dataset.
 
     Raises:
         DatasetError: a patient is in two splits.
     """
     targets = task.targets(dataset.records.statements)
-    labelled = targets.max(axis=1) > 0
-    every = {split: rows_of_folds(dataset.records.fold, getattr(folds, split)) for split in SPLITS}
+    negatives = dataset.complete_labels if unlabelled == "auto" else unlabelled == "negative"
+    counts: NDArray[np.bool_] = np.isfinite(targets) if negatives else np.equal(targets, 1.0)
+    labelled = counts.any(axis=1)
+    fold = dataset.folds(folds.split)
+    every = {split: rows_of_folds(fold, getattr(folds, split)) for split in SPLITS}
     rows = {split: chosen[labelled[chosen]] for split, chosen in every.items()}
-    check_no_leak(dataset.records.patient_id, rows)
+    check_no_leak(dataset.records.patient_id, rows, dataset.shared_patients)
     return Selected(dataset, task, targets, rows, {split: len(every[split]) - len(rows[split]) for split in SPLITS})
 
 
@@ -53,7 +59,7 @@ def select_for(recipe: Recipe, dataset: Dataset) -> Selected:
     """Choose the records of each split as a recipe says."""
     data = recipe.data
     task = make_task(data.task, dataset.label_table, min_likelihood=data.min_likelihood, single_label=data.single_label)
-    return select_records(dataset, task, data.folds)
+    return select_records(dataset, task, data.folds, data.unlabelled)
 
 
 def select_for_bundle(bundle: Bundle, dataset: Dataset) -> Selected:
@@ -76,4 +82,5 @@ def select_for_bundle(bundle: Bundle, dataset: Dataset) -> Selected:
         )
     # A dataset may lack a class that the model knows: it stays in the judgement, named as undefined.
     task = Task(task.name, bundle.classes, task.class_of, task.kind, task.min_likelihood, bundle.descriptions)
-    return select_records(dataset, task, Folds(**bundle.about["provenance"]["folds"]))
+    folds = Folds(**bundle.about["provenance"]["folds"])
+    return select_records(dataset, task, folds, about.get("unlabelled", "auto"))

@@ -75,12 +75,12 @@ def _check_trainable(selected: Selected, recipe: Recipe) -> None:
     if len(selected.rows["train"]) < 2:
         raise DatasetError(f"{selected.dataset.path}: one record is not enough to train on")
     held = selected.targets[selected.rows["validation"]]
-    if not ((held.max(axis=0) > 0) & (held.min(axis=0) < 1)).any():
+    if not ((held == 1).any(axis=0) & (held == 0).any(axis=0)).any():
         raise DatasetError(
             f"{selected.dataset.path}: no class has both a positive and a negative record in the validation folds, "
             "so no epoch could be chosen; use more records or other folds"
         )
-    present = selected.targets[selected.rows["train"]].max(axis=0) > 0
+    present = (selected.targets[selected.rows["train"]] == 1).any(axis=0)
     absent = [name for name, there in zip(selected.task.classes, present, strict=True) if not there]
     if absent:
         raise DatasetError(
@@ -106,6 +106,7 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
             "classes": list(task.classes),
             "descriptions": dict(task.descriptions),
             "min_likelihood": task.min_likelihood,
+            "unlabelled": recipe.data.unlabelled,
         },
         "spec": dataset.spec.to_dict(),
         "window": {

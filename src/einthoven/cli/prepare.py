@@ -1,0 +1,75 @@
+"""What ``einthoven prepare`` does: the user's words become a corpus and a specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from einthoven.cli.progress import bar
+from einthoven.errors import EinthovenError
+
+__all__ = ["prepare_corpus"]
+
+
+def prepare_corpus(
+    name: str,
+    source: Path,
+    dest: Path | None,
+    form: Mapping[str, Any],
+    options: Sequence[str],
+    workers: int | None,
+    overwrite: bool,
+    skip_unreadable: bool,
+) -> None:
+    """Prepare a dataset and say what was found."""
+    from einthoven.corpora import open_corpus
+    from einthoven.preparation import prepare
+
+    changes = _changes(form)
+    corpus = open_corpus(name, source, wanted_fs=form["fs"], **_options(options))
+    for note in corpus.notes:
+        print(f"note: {note}")
+    spec = replace(corpus.spec, **changes)
+    dest = dest or Path("datasets") / f"{name}-{spec.fs:g}"
+    with bar("preparing") as progress:
+        dataset = prepare(
+            corpus, dest, spec, workers=workers, overwrite=overwrite, skip_unreadable=skip_unreadable, progress=progress
+        )
+    patients = len({p for p in dataset.records.patient_id if p is not None})
+    of_whom = f" of {patients:,} patients" if patients else " (patients unknown)"
+    print(f"{dest}: {len(dataset):,} records{of_whom}, {len(spec.leads)} leads at {spec.fs:g} Hz")
+    if lost := len(corpus.entries) - len(dataset):
+        print(f"{lost:,} records could not be read and were left out: see {dest / 'skipped.csv'}")
+
+
+def _options(pairs: Sequence[str]) -> dict[str, str]:
+    options = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise EinthovenError(f"--set {pair!r}: write key=value, for example --set table=labels.csv")
+        options[key] = value
+    return options
+
+
+def _changes(form: Mapping[str, Any]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if form["fs"] is not None:
+        changes["fs"] = form["fs"]
+    if form["leads"] is not None:
+        changes["leads"] = tuple(form["leads"].split(","))
+    if form["band"] is not None:
+        changes["band_hz"] = _band(form["band"])
+    if form["notch"] is not None:
+        changes["notch_hz"] = form["notch"]
+    return changes
+
+
+def _band(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split("-"))
+    except ValueError:
+        raise EinthovenError(f"--band {text!r}: write low-high in Hz, for example 0.5-40") from None
+    return low, high
