@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from einthoven.decisions import Decided, Decisions
 from einthoven.errors import BundleError, ConformError, nearest
 from einthoven.files import read_json, sha256_of
 from einthoven.record import Record
@@ -34,11 +35,19 @@ __all__ = [
     "to_probabilities",
 ]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 PRETRAINED = Path(__file__).parent / "pretrained"
 _PROBE_TOLERANCE = 2e-3  # logits; runtimes and processors differ in the fifth digit, wrong weights in the first
 
 Array = NDArray[np.float64]
+
+# What a conformal set says: whether it holds "present", and "absent".
+_SURE = {
+    (True, False): "present",
+    (False, True): "absent",
+    (True, True): "undecided",
+    (False, False): "neither",
+}
 
 
 class _Network(Protocol):
@@ -54,10 +63,13 @@ class Finding:
     Attributes:
         name: of the class.
         description: in words.
-        probability: aggregated over windows.
+        probability: aggregated over windows, and calibrated where the bundle says so.
         threshold: from which the class is reported; None where none could be fitted, and in multi-class models.
-        present: the decision: the threshold is reached, or the class is the likeliest of those that exclude each other;
-            None without a threshold.
+        present: the decision: the threshold is reached and no stronger finding contradicts it, or the class is the
+            likeliest of those that exclude each other; None without a threshold.
+        overruled: the threshold is reached, but a stronger finding contradicts the class.
+        sure: ``"present"`` or ``"absent"`` where the bundle's stated error rate allows only that, ``"neither"`` where
+            it allows none (a probability unlike any seen), ``"undecided"`` where both; None where it states no rate.
     """
 
     name: str
@@ -65,6 +77,8 @@ class Finding:
     probability: float
     threshold: float | None
     present: bool | None
+    overruled: bool = False
+    sure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,8 @@ class Prediction:
                     "probability": round(f.probability, 6),
                     "threshold": f.threshold,
                     "present": f.present,
+                    "overruled": f.overruled,
+                    "sure": f.sure,
                 }
                 for f in self.findings
             ],
@@ -115,7 +131,7 @@ class Bundle:
         kind: ``"multilabel"`` or ``"multiclass"``.
         classes: names in the order of the logits.
         descriptions: classes in words.
-        thresholds: per class, None where none could be fitted.
+        decisions: calibration, thresholds, conformal sets and contradictions, fitted on validation records.
         about: everything else that ``bundle.json`` says (network, provenance, metrics, licence).
         network: the loaded graph.
     """
@@ -129,12 +145,17 @@ class Bundle:
     kind: Literal["multilabel", "multiclass"]
     classes: tuple[str, ...]
     descriptions: Mapping[str, str]
-    thresholds: Mapping[str, float | None]
+    decisions: Decisions
     about: Mapping[str, Any]
     network: _Network = field(repr=False)
 
-    def probabilities(self, x: NDArray[np.float32]) -> Array:
-        """Probabilities (windows, classes) of windows (windows, leads, samples) in mV."""
+    @property
+    def thresholds(self) -> dict[str, float | None]:
+        """The threshold of each class, None where none could be fitted."""
+        return dict(zip(self.classes, self.decisions.thresholds, strict=True))
+
+    def scores(self, x: NDArray[np.float32]) -> Array:
+        """The network's scores, 0 to 1 and not calibrated, (windows, classes) of windows (windows, leads, samples)."""
         return to_probabilities(self.network(x), self.kind)
 
     def predict(self, record: Record) -> Prediction:
@@ -154,7 +175,7 @@ class Bundle:
             text = f"{conformed.duration_s:.2f} s is less than the model's window of {self.window / self.spec.fs:g} s"
             flags.append(Flag("padded", f"{text}; the rest was filled with zeros", False))
         cut, _, _ = windows(conformed.signal, self.window, self.stride)
-        p = aggregate(self.probabilities(cut), np.array([0]), self.how)[0]
+        p = aggregate(self.scores(cut), np.array([0]), self.how)[0]
         return Prediction(record.record_id, self.decide(p), tuple(flags), conformed.notes)
 
     def _check_rate(self, fs: float) -> list[Flag]:
@@ -164,16 +185,25 @@ class Bundle:
         return [Flag("low_rate", f"{text}: is the rate right?", fs < self.spec.fs / 2)]
 
     def decide(self, p: Array) -> tuple[Finding, ...]:
-        """Turn the probabilities of one record, shape (classes,), into findings."""
-        findings = []
-        for name, q in zip(self.classes, p, strict=True):
-            limit = self.thresholds.get(name)
-            if self.kind == "multiclass":
-                present: bool | None = bool(q == p.max())
-            else:
-                present = None if limit is None else bool(q >= limit)
-            findings.append(Finding(name, self.descriptions.get(name, ""), float(q), limit, present))
-        return tuple(findings)
+        """Turn the scores of one record, shape (classes,), into findings."""
+        decided = self.decisions.decide(p[None])
+        return tuple(self._finding(decided, k) for k in range(len(self.classes)))
+
+    def _finding(self, decided: Decided, k: int) -> Finding:
+        name, limit = self.classes[k], self.decisions.thresholds[k]
+        undecided = limit is None and self.kind == "multilabel"
+        sure = None
+        if decided.may_be_present is not None and decided.may_be_absent is not None:
+            sure = _SURE[bool(decided.may_be_present[0, k]), bool(decided.may_be_absent[0, k])]
+        return Finding(
+            name=name,
+            description=self.descriptions.get(name, ""),
+            probability=float(decided.probabilities[0, k]),
+            threshold=limit,
+            present=None if undecided else bool(decided.present[0, k]),
+            overruled=bool(decided.overruled[0, k]),
+            sure=sure,
+        )
 
 
 def to_probabilities(logits: NDArray[np.float32], kind: str) -> Array:
@@ -228,7 +258,7 @@ def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] 
             kind=about["task"]["kind"],
             classes=tuple(about["task"]["classes"]),
             descriptions=about["task"]["descriptions"],
-            thresholds=about["thresholds"]["values"],
+            decisions=Decisions.from_dict(about, about["task"]["classes"], about["task"]["kind"]),
             about=about,
             network=network,
         )

@@ -183,13 +183,11 @@ def _chosen(classes: Sequence[str] | None, known: Sequence[str]) -> list[int]:
 
 
 def _taken(each: Predictions, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Predictions:
-    facts = {name: [getattr(each, name)[row] for row in rows] for name in ("record_id", "patient_id", "source", "fold")}
     return replace(
-        each,
+        each.take(rows),
         classes=tuple(each.classes[k] for k in columns),
         targets=each.targets[np.ix_(rows, columns)],
         probabilities=each.probabilities[np.ix_(rows, columns)],
-        **facts,
     )
 
 

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from einthoven.decisions import Decided, Decisions
 from einthoven.evaluation.predictions import Predictions
-from einthoven.evaluation.thresholds import cross_fitted_decisions, decide, decision_figures
-from einthoven.metrics import Interval, bootstrap_metrics, defined_classes, fmax
+from einthoven.evaluation.trust import judge_trust
+from einthoven.metrics import (
+    Interval,
+    auprc,
+    auroc,
+    averaged,
+    bootstrap_metrics,
+    brier,
+    calibration_error,
+    confusion_counts,
+    decision_metrics,
+    defined_classes,
+    fmax,
+    log_loss,
+    multiclass_confusion,
+    sensitivity_at_specificity,
+)
 
-__all__ = ["empty_judgement", "judge"]
+__all__ = ["decision_figures", "empty_judgement", "judge"]
+
+Array = NDArray[np.float64]
+
+_RATES = ("sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "accuracy", "balanced_accuracy")
+_SPECIFICITY = 0.9  # at which sensitivity is also told, whatever the threshold
+_CALIBRATION = {"brier": brier, "log_loss": log_loss, "ece": calibration_error}
 
 
 def judge(
     split: str,
     predictions: Predictions,
+    decided: Decided,
+    decisions: Decisions,
     *,
-    kind: str,
-    thresholds: Mapping[str, float | None],
-    fitted_here: str | None = None,
+    how_decided: str,
     n_resamples: int = 1000,
     seed: int = 0,
     caution: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge predictions.
 
+    Discrimination (AUROC, AUPRC, Fmax) is of the network's scores, so that it compares with published figures;
+    everything else is of the calibrated probabilities and the decisions that a user is shown.
+
     Args:
         split: its name.
         predictions: of the split.
-        kind: ``"multilabel"`` or ``"multiclass"``.
-        thresholds: per class.
-        fitted_here: the fitting method if the thresholds come from this very split: decisions are then cross-fitted.
+        decided: the decisions about them; cross-fitted where the steps were fitted on this very split.
+        decisions: the fitted steps.
+        how_decided: where the steps come from, in a sentence.
         n_resamples: of the bootstrap; 0 gives no intervals.
         seed: of the bootstrap.
         caution: what makes the figures optimistic.
@@ -48,34 +73,49 @@ def judge(
     if not defined_classes(y).any():
         return empty_judgement(split, "no class has both a positive and a negative record", len(y))
     macro, per_class, how = bootstrap_metrics(y, p, predictions.groups, n_resamples=n_resamples, seed=seed)
-    limits = np.array([np.nan if (t := thresholds.get(c)) is None else t for c in predictions.classes])
-    if fitted_here and kind == "multilabel":
-        decided = cross_fitted_decisions(y, p, predictions.groups, fitted_here)
-        decisions = (
-            f"thresholds maximise {_METHODS[fitted_here]} on this split; sensitivity and the rest are judged by 5-fold "
-            "cross-fitting, grouped by patient"
-        )
-    else:
-        decided = decide(p, limits, kind)
-        decisions = "the likeliest class is chosen" if kind == "multiclass" else "thresholds come with the bundle"
     defined = defined_classes(y)
     known = [patient for patient in predictions.patient_id if patient is not None]
     return {
         "split": split,
         "n_records": len(y),
         "n_patients": len(set(known)) if len(known) == len(y) else None,
-        "kind": kind,
+        "kind": decisions.kind,
         "classes": list(predictions.classes),
         "macro": {name: asdict(value) for name, value in macro.items()},
+        "averages": {
+            average: {"auroc": _mean(auroc, y, p, average), "auprc": _mean(auprc, y, p, average)}
+            for average in ("micro", "weighted")
+        },
         "fmax_threshold": fmax(y[:, defined], p[:, defined])[1],
-        "per_class": _rows(predictions.classes, y, per_class, limits, decision_figures(y, decided), kind),
+        "per_class": _rows(predictions.classes, y, p, per_class, decided, decisions),
         "undefined": [
             {"class": c, "reason": _reason(y[:, k])} for k, c in enumerate(predictions.classes) if not defined[k]
         ],
         "interval": asdict(how),
-        "decisions": decisions,
+        "decisions": how_decided,
+        **judge_trust(y, p, decided, decisions),
+        "confusion": _confusion(y, decided) if decisions.kind == "multiclass" else None,
         "caution": [*caution, *_conditions(how.n_resamples, n_resamples, int(defined.sum()), len(defined))],
     }
+
+
+def decision_figures(y: Array, decided: NDArray[np.bool_]) -> list[dict[str, float | None]]:
+    """Sensitivity, specificity, PPV, NPV, F1 and more of each class; None where a denominator is zero."""
+    rates = decision_metrics(confusion_counts(y, decided))
+    return [{name: _plain(rates[name][k]) for name in _RATES} for k in range(y.shape[1])]
+
+
+def empty_judgement(split: str, reason: str, n_records: int = 0) -> dict[str, Any]:
+    """Say that a split cannot be judged, and why."""
+    return {"split": split, "n_records": n_records, "reason": reason}
+
+
+def _mean(metric: Callable[[Array, Array], Array], y: ArrayLike, p: ArrayLike, average: str) -> float | None:
+    return _plain(averaged(metric, y, p, average))
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _conditions(accepted: int, wanted: int, n_defined: int, n_classes: int) -> list[str]:
@@ -93,26 +133,21 @@ def _conditions(accepted: int, wanted: int, n_defined: int, n_classes: int) -> l
     return said
 
 
-_METHODS = {"f1": "each class's F1", "youden": "Youden's index of each class"}
-
-
-def empty_judgement(split: str, reason: str, n_records: int = 0) -> dict[str, Any]:
-    """Say that a split cannot be judged, and why."""
-    return {"split": split, "n_records": n_records, "reason": reason}
-
-
 def _rows(
     classes: Sequence[str],
-    y: NDArray[np.float64],
+    y: Array,
+    p: Array,
     per_class: Mapping[str, list[Interval | None]],
-    limits: NDArray[np.float64],
-    figures: list[dict[str, float | None]],
-    kind: str,
+    decided: Decided,
+    decisions: Decisions,
 ) -> list[dict[str, Any]]:
+    figures = decision_figures(y, decided.present)
+    fit = {name: metric(y, decided.probabilities) for name, metric in _CALIBRATION.items()}
+    reached = sensitivity_at_specificity(y, p, _SPECIFICITY)
     rows = []
     for k, name in enumerate(classes):
-        area, average = per_class["auroc"][k], per_class["auprc"][k]
-        undecided = bool(np.isnan(limits[k])) and kind == "multilabel"
+        area, average, limit = per_class["auroc"][k], per_class["auprc"][k], decisions.thresholds[k]
+        undecided = limit is None and decisions.kind == "multilabel"
         rows.append(
             {
                 "class": name,
@@ -120,12 +155,21 @@ def _rows(
                 "negatives": int((y[:, k] == 0).sum()),
                 "auroc": asdict(area) if area else None,
                 "auprc": asdict(average) if average else None,
-                "threshold": None if np.isnan(limits[k]) else float(limits[k]),
+                "threshold": limit,
                 **(dict.fromkeys(figures[k]) if undecided else figures[k]),
+                f"sensitivity_at_{_SPECIFICITY:g}_specificity": _plain(reached[k]),
+                **{metric: _plain(values[k]) for metric, values in fit.items()},
             }
         )
     return rows
 
 
-def _reason(y: NDArray[np.float64]) -> str:
+def _confusion(y: Array, decided: Decided) -> list[list[int]]:
+    """Rows are the truth, columns the decision; records without a known class are left out."""
+    known = (y == 1).any(axis=1)
+    true, said = y[known].argmax(axis=1), decided.present[known].argmax(axis=1)
+    return multiclass_confusion(true, said, y.shape[1]).tolist()
+
+
+def _reason(y: Array) -> str:
     return "no positive record" if not (y == 1).any() else "no negative record"

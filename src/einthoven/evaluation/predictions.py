@@ -1,13 +1,15 @@
 """Predictions on disk and in hand: one row per record, ours or anyone's.
 
-Parquet with ``record_id, start, patient_id, source, fold, y_<class>, p_<class>``; a null target is unknown.
+Parquet with ``record_id, start, patient_id, source, fold, y_<class>, p_<class>`` and any facts for subgroups (``age``,
+``sex`` ...); a null target is unknown. ``p`` is the network's score, before calibration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,10 @@ _FACTS = ("record_id", "patient_id", "source", "fold")
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Targets and probabilities of records, both (records, classes), and who the records are."""
+    """Targets and scores of records, both (records, classes), and who the records are.
+
+    ``facts`` holds further columns by name (``age``, ``sex``, anything), each of one value per record.
+    """
 
     classes: tuple[str, ...]
     targets: NDArray[np.float64]
@@ -35,6 +40,7 @@ class Predictions:
     patient_id: list[str | None]
     source: list[str]
     fold: list[int | None]
+    facts: Mapping[str, list[Any]] = field(default_factory=dict)
 
     @property
     def groups(self) -> list[str] | None:
@@ -43,6 +49,19 @@ class Predictions:
             return None
         pairs = zip(self.patient_id, self.record_id, strict=True)
         return [f"record {record}" if patient is None else patient for patient, record in pairs]
+
+    def take(self, rows: NDArray[np.int64]) -> Predictions:
+        """Return some of the records, in the order of ``rows``."""
+        return replace(
+            self,
+            targets=self.targets[rows],
+            probabilities=self.probabilities[rows],
+            record_id=[self.record_id[row] for row in rows],
+            patient_id=[self.patient_id[row] for row in rows],
+            source=[self.source[row] for row in rows],
+            fold=[self.fold[row] for row in rows],
+            facts={name: [values[row] for row in rows] for name, values in self.facts.items()},
+        )
 
 
 def predict_dataset(
@@ -75,7 +94,7 @@ def predict_dataset(
     parts = [np.empty((0, len(bundle.classes)))]
     for k in range(0, len(owner), _BATCH):
         steps = gather_steps(shards, dataset, owner[k : k + _BATCH], start[k : k + _BATCH], bundle.window)
-        parts.append(bundle.probabilities(to_millivolts(steps, dataset.step_uv)))
+        parts.append(bundle.scores(to_millivolts(steps, dataset.step_uv)))
         if progress:
             progress(min(k + _BATCH, len(owner)), len(owner))
     windows = np.concatenate(parts)
@@ -88,6 +107,7 @@ def predict_dataset(
         patient_id=[table.patient_id[row] for row in rows],
         source=[table.source[row] for row in rows],
         fold=[table.fold[row] for row in rows],
+        facts={"age": [table.age[row] for row in rows], "sex": [table.sex[row] for row in rows]},
     )
 
 
@@ -102,6 +122,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "patient_id": pa.array(predictions.patient_id, pa.string()),
         "source": pa.array(predictions.source, pa.string()),
         "fold": pa.array(predictions.fold, pa.int16()),
+        **{name: pa.array(values) for name, values in predictions.facts.items()},
     }
     for k, name in enumerate(predictions.classes):
         columns[f"y_{name}"] = pa.array(predictions.targets[:, k], pa.float32(), from_pandas=True)
@@ -129,5 +150,7 @@ def read_predictions(path: Path) -> Predictions:
     if absent or not classes:
         raise DatasetError(f"{path}: no column {', '.join(absent) or 'p_<class>'}; these are not predictions")
     matrix = {kind: [table.column(f"{kind}_{c}").to_numpy().astype(np.float64) for c in classes] for kind in "yp"}
-    facts = {name: table.column(name).to_pylist() for name in _FACTS}
-    return Predictions(classes, np.stack(matrix["y"], axis=1), np.stack(matrix["p"], axis=1), **facts)
+    known = {name: table.column(name).to_pylist() for name in _FACTS}
+    other = [n for n in table.column_names if n not in (*_FACTS, "start") and not n.startswith(("y_", "p_"))]
+    facts = {name: table.column(name).to_pylist() for name in other}
+    return Predictions(classes, np.stack(matrix["y"], axis=1), np.stack(matrix["p"], axis=1), **known, facts=facts)

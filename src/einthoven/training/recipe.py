@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from einthoven.decisions import parse_rule
 from einthoven.errors import RecipeError, nearest
 
 __all__ = ["AugmentStep", "Data", "Evaluation", "Folds", "Model", "Recipe", "Training", "load_recipe", "parse_recipe"]
@@ -22,6 +23,13 @@ def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a number is needed, not a truth value")
     return value
+
+
+def _rule(text: str) -> str:
+    try:
+        return str(parse_rule(text))
+    except RecipeError as error:
+        raise ValueError(str(error)) from None
 
 
 Number = Annotated[float, BeforeValidator(_no_bool)]
@@ -107,7 +115,13 @@ class Evaluation(_Section):
     stride_s: Number | None = Field(None, ge=0.01, le=3600, description="from one window to the next; half a window")
     aggregate: Literal["mean", "max"] = "mean"
     select: Literal["auroc", "accuracy", "loss"] = Field("auroc", description="which checkpoint becomes the bundle")
-    thresholds: Literal["f1", "youden"] = "f1"
+    calibration: Literal["none", "temperature", "platt", "isotonic", "beta"] = "platt"
+    thresholds: Annotated[str, AfterValidator(_rule)] = Field(
+        "f1", description="f1, fbeta:2, youden, sensitivity:0.9, specificity:0.9, cost:5 or challenge:2021"
+    )
+    conformal_error: Number | None = Field(
+        0.1, gt=0, lt=0.5, description="error rate that the conformal sets promise; null makes none"
+    )
     n_resamples: Count = Field(1000, ge=0)
 
 

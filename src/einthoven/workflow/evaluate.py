@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from einthoven.bundle import Bundle, load_bundle
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError, RecipeError
@@ -17,10 +15,10 @@ from einthoven.evaluation.card import model_card
 from einthoven.evaluation.judge import judge
 from einthoven.evaluation.predictions import Predictions, predict_dataset, read_predictions, write_predictions
 from einthoven.evaluation.report import write_report
-from einthoven.evaluation.thresholds import fit_thresholds
 from einthoven.files import read_json, write_json
 from einthoven.plots.curves import roc_pr_figure, save_figure
 from einthoven.training.runs import Run
+from einthoven.workflow.deciding import decide_split, plan_of
 from einthoven.workflow.selection import SPLITS, select_for_bundle
 
 __all__ = ["Evaluated", "evaluate"]
@@ -83,15 +81,18 @@ def evaluate(
     predictions = predict_dataset(bundle, dataset, rows, selected.targets[rows], progress)
     # By name: the same corpus prepared elsewhere holds the same patients.
     own = dataset.name == origin["dataset"]
-    own_validation = own and split == "validation"
-    if run and own_validation:
-        bundle = _with_thresholds(bundle, predictions)
+    fit_here = own and split == "validation" and len(rows) > 0
+    judged = decide_split(predictions, plan_of(bundle, selected), None if fit_here else bundle.decisions)
+    if run and fit_here:
+        from einthoven.bundling import update_bundle
+
+        bundle = update_bundle(bundle, judged.decisions.to_dict())
     judgement = judge(
         split,
         predictions,
-        kind=bundle.kind,
-        thresholds=bundle.thresholds,
-        fitted_here=bundle.about["thresholds"]["method"] if own_validation and bundle.kind == "multilabel" else None,
+        judged.decided,
+        judged.decisions,
+        how_decided=judged.how,
         n_resamples=n_resamples,
         caution=_caution(split) if own else [],
     )
@@ -115,17 +116,6 @@ def _caution(split: str) -> list[str]:
     if split == "validation":
         return ["This split chose the epoch that was kept, so its AUROC is slightly optimistic; the test split is not."]
     return []
-
-
-def _with_thresholds(bundle: Bundle, predictions: Predictions) -> Bundle:
-    from einthoven.bundling import update_bundle
-
-    if bundle.kind == "multiclass":  # the likeliest class is chosen
-        return bundle
-    method = bundle.about["thresholds"]["method"]
-    fitted = fit_thresholds(predictions.targets, predictions.probabilities, method)
-    values = {name: None if np.isnan(t) else round(float(t), 6) for name, t in zip(bundle.classes, fitted, strict=True)}
-    return update_bundle(bundle, {"thresholds": {"method": method, "values": values}})
 
 
 def _write(folder: Path, run: Run | None, bundle: Bundle, judgement: dict[str, Any], predictions: Predictions) -> None:

@@ -46,8 +46,7 @@ def select_records(dataset: Dataset, task: Task, folds: Folds, unlabelled: str =
     """
     targets = task.targets(dataset.records.statements)
     negatives = dataset.complete_labels if unlabelled == "auto" else unlabelled == "negative"
-    counts: NDArray[np.bool_] = np.isfinite(targets) if negatives else np.equal(targets, 1.0)
-    labelled = counts.any(axis=1)
+    labelled = np.any(np.isfinite(targets) if negatives else targets == 1, axis=1)
     fold = dataset.folds(folds.split)
     every = {split: rows_of_folds(fold, getattr(folds, split)) for split in SPLITS}
     rows = {split: chosen[labelled[chosen]] for split, chosen in every.items()}

@@ -11,6 +11,7 @@ from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError
 from einthoven.training.recipe import Recipe
 from einthoven.training.runs import Run, open_run
+from einthoven.workflow.deciding import plan_for
 from einthoven.workflow.evaluate import evaluate
 from einthoven.workflow.selection import Selected, select_for
 
@@ -122,8 +123,8 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
             "n_scales": model.scaling.mean.numel(),
             "n_parameters": network.n_parameters,
         },
-        "thresholds": {"method": recipe.evaluation.thresholds, "values": dict.fromkeys(task.classes)},
-        "calibration": None,
+        **plan_for(recipe.evaluation, selected).unfitted().to_dict(),
+        "plan": {key: getattr(recipe.evaluation, key) for key in ("calibration", "thresholds", "conformal_error")},
         "provenance": _provenance(run, recipe, trainer, selected, engine),
         "licence": LICENCE,
     }
