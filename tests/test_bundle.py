@@ -9,6 +9,7 @@ import torch
 
 from einthoven.bundle import digest_of, list_pretrained, load_bundle, to_probabilities
 from einthoven.bundling import save_bundle, update_bundle
+from einthoven.decisions import Plan, Rule
 from einthoven.errors import BundleError
 from einthoven.leads import TWELVE_LEADS
 from einthoven.models import Classifier, Scaling, create_model, list_models
@@ -16,6 +17,7 @@ from einthoven.record import Record
 from einthoven.spec import SignalSpec
 
 CLASSES = ["A", "B", "C"]
+UNFITTED = Plan(tuple(CLASSES), "multilabel", "platt", Rule("f1"), 0.1, {}).unfitted().to_dict()
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,7 @@ def made(tmp_path_factory):
         "spec": SignalSpec().to_dict(),
         "window": {"length": 250, "stride": 125, "aggregate": "mean"},
         "network": {"name": "resnet1d_wang", "options": {"width": 16}, "n_leads": 12, "n_classes": 3, "n_scales": 1},
+        **UNFITTED,
         "thresholds": {"method": "f1", "values": {"A": 0.0, "B": 1.0, "C": None}},
         "provenance": {"dataset": "none"},
     }
@@ -56,8 +59,8 @@ def _ecg(seconds=10.0, fs=500.0, leads=TWELVE_LEADS):
 def test_torch_and_onnx_give_the_same_probabilities(made):
     x = np.random.default_rng(0).normal(size=(9, 12, 250)).astype(np.float32)
     other = load_bundle(made.path, backend="torch")
-    np.testing.assert_allclose(made.probabilities(x), other.probabilities(x), atol=1e-4)
-    assert made.probabilities(x).shape == (9, 3)
+    np.testing.assert_allclose(made.scores(x), other.scores(x), atol=1e-4)
+    assert made.scores(x).shape == (9, 3)
 
 
 def test_the_graph_names_no_path_of_the_machine_that_made_it(made):
@@ -158,7 +161,7 @@ def test_other_formats_and_places_are_refused(copy, tmp_path):
     with pytest.raises(BundleError, match="bundle.json: its checksum differs"):
         load_bundle(copy)
     rewrite(copy, about | {"format_version": 9})
-    with pytest.raises(BundleError, match="bundle format 9 is not 1"):
+    with pytest.raises(BundleError, match="bundle format 9 is not 2"):
         load_bundle(copy)
     rewrite(copy, {k: v for k, v in about.items() if k != "window"})
     with pytest.raises(BundleError, match="incomplete or altered"):
@@ -239,5 +242,5 @@ def test_every_architecture_becomes_a_bundle_with_the_same_answers(name, made, t
     about = {key: value for key, value in made.about.items() if key not in ("format_version", "files")}
     save_bundle(tmp_path / name, model, {**about, "network": network})  # refuses a graph that answers otherwise
     x = np.random.default_rng(0).normal(size=(5, 12, 250)).astype(np.float32)
-    pair = [load_bundle(tmp_path / name, backend=backend).probabilities(x) for backend in ("onnx", "torch")]
+    pair = [load_bundle(tmp_path / name, backend=backend).scores(x) for backend in ("onnx", "torch")]
     np.testing.assert_allclose(*pair, atol=1e-4)

@@ -118,42 +118,6 @@ def _caution(split: str) -> list[str]:
     return []
 
 
-def _write(folder: Path, run: Run | None, bundle: Bundle, judgement: dict[str, Any], predictions: Predictions) -> None:
-    """Write predictions, metrics, plots and report; splits judged earlier stay in them."""
-    split = judgement["split"]
-    write_predictions(folder / f"predictions-{split}.parquet", predictions)
-    known = folder / "metrics.json"
-    metrics = read_json(known, DatasetError, "a run") if known.is_file() else {}
-    # Only judgements of the same weights on the same dataset stand side by side.
-    metrics = {name: each for name, each in metrics.items() if each["judged"] == judgement["judged"]}
-    metrics[split] = judgement
-    metrics = {name: metrics[name] for name in SPLITS if name in metrics}
-    write_json(known, metrics)
-    if run:
-        from einthoven.bundling import update_bundle
-
-        card = model_card(bundle.about, list(metrics.values()))
-        update_bundle(bundle, {"metrics": metrics}, card)
-    scores = {
-        name: (stored.targets, stored.probabilities)
-        for name, each in metrics.items()
-        if "macro" in each
-        for stored in [read_predictions(folder / f"predictions-{name}.parquet")]
-    }
-    if split in scores:
-        figure = roc_pr_figure(*scores[split], bundle.classes)
-        for suffix in ("png", "svg"):
-            save_figure(figure, folder / "plots" / f"roc-pr-{split}.{suffix}")
-    write_report(
-        folder / "report.html",
-        title=f"{bundle.name}: {bundle.about['task']['name']}",
-        judgements=list(metrics.values()),
-        scores=scores,
-        history=run.read_history() if run else [],
-        context=_context(bundle, run, split),
-    )
-
-
 def _context(bundle: Bundle, run: Run | None, split: str) -> dict[str, Any]:
     origin, network, spec = bundle.about["provenance"], bundle.about["network"], bundle.spec
     commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET --split {split}"]

@@ -1,0 +1,174 @@
+"""What a record is like, in about 180 numbers: size, spectrum, shape, how leads go together, and whether a heart beats.
+
+One idea: numbers that no network made, to ask whether a record resembles those a network was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einthoven.leads import LIMB_LEADS, limb_lead_weights
+from einthoven.signals.windows import window_starts
+
+__all__ = ["feature_names", "record_features", "segment_features", "segment_starts"]
+
+Array = NDArray[np.float64]
+
+SEGMENT_S = 10.0
+MAX_SEGMENTS = 6
+_FLOOR_MV = 1e-3  # below a converter's step: as good as flat
+_RESIDUAL_FLOOR = 0.01  # rounding of the limb leads stays below 1 % of their size
+_BANDS_HZ = ((0.0, 0.7), (5.0, 15.0), (15.0, 35.0), (35.0, 150.0))
+_SHARE_FLOOR = 1e-5
+_LARGEST_CORRELATION = 0.999
+_BEAT_S = (0.3, 2.0)  # 200 to 30 beats a minute
+_SMOOTH_S = 0.1
+_REPOLARISATION_S = 0.3  # from the QRS complex to the T wave
+
+_PER_LEAD = (
+    "amplitude",
+    "content below 0.7 Hz",
+    "content at 5 to 15 Hz",
+    "content at 15 to 35 Hz",
+    "content above 35 Hz",
+    "peakedness",
+    "skewness",
+    "skewness of slopes",
+    "asymmetry in time",
+)
+
+
+def feature_names(leads: Sequence[str]) -> tuple[str, ...]:
+    """Names of the features in the order of ``record_features``."""
+    own = [f"{what} of {lead}" for what in _PER_LEAD for lead in leads]
+    pairs = [f"correlation of {a} and {b}" for k, a in enumerate(leads) for b in leads[k + 1 :]]
+    laws = [f"Einthoven's law in {lead}" for lead, _ in _laws(leads)]
+    return (*own, *pairs, *laws, "strength of the beat", "interval of the beat", "sharpness of the beat")
+
+
+def segment_starts(n_samples: int, fs: float) -> tuple[NDArray[np.int64], int]:
+    """Which parts of a record are looked at: up to six of 10 s, spread evenly; a shorter record whole.
+
+    Returns:
+        First sample of each part, and samples per part.
+    """
+    length = min(n_samples, round(SEGMENT_S * fs))
+    every = window_starts(n_samples, length, length)
+    chosen = np.unique(np.linspace(0, len(every) - 1, min(len(every), MAX_SEGMENTS)).round().astype(int))
+    return every[chosen], length
+
+
+def record_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) -> Array:
+    """Features of one record of any length: the median over its parts, see ``segment_starts``.
+
+    Args:
+        x: shape (leads, samples), mV; NaN counts as 0, as a network is given it.
+        fs: rate in Hz.
+        leads: names of the rows.
+
+    Returns:
+        Shape (features,).
+    """
+    starts, length = segment_starts(x.shape[-1], fs)
+    parts = np.stack([x[:, start : start + length] for start in starts])
+    return np.asarray(np.median(segment_features(parts, fs, leads), axis=0))
+
+
+def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) -> Array:
+    """Features of parts of equal length.
+
+    Per lead: log10 of the standard deviation in mV; log10 of the share of power in four bands; log10 of the kurtosis;
+    skewness of values and of slopes; and the time asymmetry E[x(t)^2 x(t+s) - x(t) x(t+s)^2] / sd^3 with s = 0.3 s,
+    which tells a T wave after a QRS complex from one before it. Per pair of leads: Fisher's z of the correlation. Per
+    limb lead that follows from two others: log10 of the rest that Einthoven's and Goldberger's laws leave, relative to
+    the limb leads. Of the beat: Fisher's z and log2 of the lag (s) of the largest autocorrelation of the steepness at
+    0.3 to 2 s, and log10 of the kurtosis of the steepness.
+
+    Args:
+        x: shape (parts, leads, samples), mV, at least a second; NaN counts as 0.
+        fs: rate in Hz.
+        leads: names of the rows.
+
+    Returns:
+        Shape (parts, features), finite.
+    """
+    x = np.nan_to_num(np.asarray(x, dtype=np.float32), copy=True, nan=0.0)
+    centred = x - x.mean(axis=-1, keepdims=True)
+    spread = centred.std(axis=-1, dtype=np.float64)
+    # Unit variance per lead; a flat one stays near zero.
+    z = centred / np.maximum(spread, _FLOOR_MV)[..., None].astype(np.float32)
+    parts = [np.log10(np.maximum(spread, _FLOOR_MV)), *_bands(z, fs), *_shape(z, fs)]
+    return np.column_stack([*parts, _correlations(z), *_law_residuals(x, leads), *_beat(z, fs)]).astype(np.float64)
+
+
+def _bands(z: NDArray[np.float32], fs: float) -> list[Array]:
+    power = np.abs(np.fft.rfft(z, axis=-1)) ** 2
+    hz = np.fft.rfftfreq(z.shape[-1], 1 / fs)
+    total = np.maximum(power.sum(axis=-1), 1e-12)
+    shares = [power[..., (hz >= low) & (hz < high)].sum(axis=-1) / total for low, high in _BANDS_HZ]
+    return [np.log10(np.maximum(share, _SHARE_FLOOR)) for share in shares]
+
+
+def _shape(z: NDArray[np.float32], fs: float) -> list[Array]:
+    square = z * z
+    kurtosis = (square * square).mean(axis=-1)
+    slope = np.diff(z, axis=-1)
+    steep = np.maximum((slope * slope).mean(axis=-1), 1e-12)
+    lag = min(round(_REPOLARISATION_S * fs), z.shape[-1] - 1)
+    before, after = z[..., :-lag], z[..., lag:]
+    asymmetry = (before * after * (before - after)).mean(axis=-1)
+    return [
+        np.log10(np.maximum(kurtosis, 1.0)),
+        np.arcsinh((square * z).mean(axis=-1)),
+        np.arcsinh((slope * slope * slope).mean(axis=-1) / steep**1.5),
+        np.arcsinh(asymmetry),
+    ]
+
+
+def _correlations(z: NDArray[np.float32]) -> Array:
+    together = z @ z.transpose(0, 2, 1) / z.shape[-1]
+    upper = np.triu_indices(z.shape[1], 1)
+    return np.asarray(_fisher(together[:, upper[0], upper[1]]))
+
+
+def _fisher(r: NDArray[np.floating]) -> Array:
+    return np.asarray(np.arctanh(np.clip(r, -_LARGEST_CORRELATION, _LARGEST_CORRELATION)))
+
+
+def _laws(leads: Sequence[str]) -> list[tuple[str, dict[str, float]]]:
+    limb = [lead for lead in LIMB_LEADS if lead in leads]
+    return [(lead, limb_lead_weights(lead, limb[:2]) or {}) for lead in limb[2:]]
+
+
+def _law_residuals(x: NDArray[np.float32], leads: Sequence[str]) -> list[Array]:
+    laws = _laws(leads)
+    row = {lead: k for k, lead in enumerate(leads)}
+    limb = x[:, [row[lead] for lead in LIMB_LEADS if lead in row]]
+    size = np.maximum(np.sqrt((limb.astype(np.float64) ** 2).mean(axis=(1, 2))), _FLOOR_MV) if laws else np.ones(len(x))
+    rests = []
+    for lead, weights in laws:
+        follows = sum(np.float32(w) * x[:, row[name]] for name, w in weights.items())
+        rest = np.sqrt(((x[:, row[lead]] - follows).astype(np.float64) ** 2).mean(axis=-1)) / size
+        rests.append(np.log10(np.maximum(rest, _RESIDUAL_FLOOR)))
+    return rests
+
+
+def _beat(z: NDArray[np.float32], fs: float) -> list[Array]:
+    steepness = np.sqrt((np.diff(z, axis=-1) ** 2).mean(axis=1)).astype(np.float64)
+    width = max(1, min(round(_SMOOTH_S * fs), steepness.shape[-1] // 4))
+    summed = np.cumsum(np.pad(steepness, [(0, 0), (1, 0)]), axis=-1)
+    smooth = (summed[:, width:] - summed[:, :-width]) / width
+    smooth -= smooth.mean(axis=-1, keepdims=True)
+    n = smooth.shape[-1]
+    spectrum = np.fft.rfft(smooth, 2 * n, axis=-1)
+    together = np.fft.irfft(np.abs(spectrum) ** 2, axis=-1)[:, :n] / (n - np.arange(n))  # per pair of samples
+    first, last = max(1, round(_BEAT_S[0] * fs)), min(round(_BEAT_S[1] * fs), n // 2)
+    at = together[:, first : max(last, first) + 1]
+    best = at.argmax(axis=-1)
+    power = np.maximum(together[:, 0], 1e-12)
+    strength = at[np.arange(len(at)), best] / power
+    kurtosis = (smooth**4).mean(axis=-1) / power**2
+    return [_fisher(strength), np.log2((first + best) / fs), np.log10(np.maximum(kurtosis, 1.0))]
