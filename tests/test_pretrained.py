@@ -26,5 +26,10 @@ def test_the_shipped_model_reaches_on_fold_9_what_its_card_says(real_data, tmp_p
 
 def test_the_shipped_model_knows_its_folds_and_licence():
     about = load_bundle("ptbxl-superdiagnostic").about
-    assert about["provenance"]["folds"] == {"split": None, "train": [1, 2, 3, 4, 5, 6, 7, 8], "validation": [9], "test": [10]}
+    assert about["provenance"]["folds"] == {
+        "split": None,
+        "train": [1, 2, 3, 4, 5, 6, 7, 8],
+        "validation": [9],
+        "test": [10],
+    }
     assert "CC BY 4.0" in about["provenance"]["attribution"]

@@ -16,16 +16,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.decisions import Decided, Decisions
+from einthoven.decisions import Decided, Decisions, Novelty, load_novelty
 from einthoven.errors import BundleError, ConformError, nearest
 from einthoven.files import read_json, sha256_of
 from einthoven.record import Record
-from einthoven.signals import Flag, aggregate, check_signal, conform, windows
+from einthoven.signals import Flag, aggregate, check_signal, conform, feature_names, record_features, windows
 from einthoven.spec import SignalSpec
 from einthoven.threads import available_cores
 
 __all__ = [
     "FORMAT_VERSION",
+    "NOVELTY_FILE",
     "Bundle",
     "Finding",
     "Prediction",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 2
+NOVELTY_FILE = "novelty.safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
 _PROBE_TOLERANCE = 2e-3  # logits; runtimes and processors differ in the fifth digit, wrong weights in the first
 
@@ -134,6 +136,7 @@ class Bundle:
         decisions: calibration, thresholds, conformal sets and contradictions, fitted on validation records.
         about: everything else that ``bundle.json`` says (network, provenance, metrics, licence).
         network: the loaded graph.
+        novelty: tells records unlike those of training; None where the bundle has no detector.
     """
 
     path: Path
@@ -148,6 +151,7 @@ class Bundle:
     decisions: Decisions
     about: Mapping[str, Any]
     network: _Network = field(repr=False)
+    novelty: Novelty | None = field(default=None, repr=False)
 
     @property
     def thresholds(self) -> dict[str, float | None]:
@@ -174,6 +178,7 @@ class Bundle:
         if conformed.n_samples < self.window:
             text = f"{conformed.duration_s:.2f} s is less than the model's window of {self.window / self.spec.fs:g} s"
             flags.append(Flag("padded", f"{text}; the rest was filled with zeros", False))
+        flags += self._check_novelty(conformed)
         cut, _, _ = windows(conformed.signal, self.window, self.stride)
         p = aggregate(self.scores(cut), np.array([0]), self.how)[0]
         return Prediction(record.record_id, self.decide(p), tuple(flags), conformed.notes)
@@ -183,6 +188,19 @@ class Bundle:
             return []
         text = f"recorded at {fs:g} Hz, below the model's {self.spec.fs:g} Hz"
         return [Flag("low_rate", f"{text}: is the rate right?", fs < self.spec.fs / 2)]
+
+    def _check_novelty(self, conformed: Record) -> list[Flag]:
+        if self.novelty is None:
+            return []
+        features = record_features(conformed.signal, self.spec.fs, self.spec.leads)
+        score = float(self.novelty.score(features[None])[0])
+        if score <= self.novelty.threshold:
+            return []
+        names = feature_names(self.spec.leads)
+        odd = ", ".join(names[k] for k in self.novelty.most_unusual(features))
+        bound = f"score {score:.1f}, alarm above {self.novelty.threshold:.1f}"
+        text = f"unlike the records of training ({bound}), most in {odd}"
+        return [Flag("unlike_training", text, False)]
 
     def decide(self, p: Array) -> tuple[Finding, ...]:
         """Turn the scores of one record, shape (classes,), into findings."""
@@ -212,7 +230,8 @@ def to_probabilities(logits: NDArray[np.float32], kind: str) -> Array:
     if kind == "multiclass":
         e = np.exp(z - z.max(axis=1, keepdims=True))
         return np.asarray(e / e.sum(axis=1, keepdims=True))
-    return np.asarray(1 / (1 + np.exp(-z)))
+    with np.errstate(over="ignore"):  # a logit below -709 is a probability of 0
+        return np.asarray(1 / (1 + np.exp(-z)))
 
 
 def digest_of(about: Mapping[str, Any]) -> str:
@@ -261,6 +280,7 @@ def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] 
             decisions=Decisions.from_dict(about, about["task"]["classes"], about["task"]["kind"]),
             about=about,
             network=network,
+            novelty=_novelty(path, about),
         )
     except (KeyError, TypeError) as error:
         raise BundleError(f"{path / 'bundle.json'}: incomplete or altered: {error}") from None
@@ -287,6 +307,12 @@ def _check_files(path: Path, files: Mapping[str, str]) -> None:
             raise BundleError(f"{path / name}: missing; the bundle is incomplete")
         if sha256_of(path / name) != digest:
             raise BundleError(f"{path / name}: its checksum differs from bundle.json; the file was altered or damaged")
+
+
+def _novelty(path: Path, about: Mapping[str, Any]) -> Novelty | None:
+    if NOVELTY_FILE not in about["files"]:
+        return None
+    return load_novelty(path / NOVELTY_FILE, len(feature_names(about["spec"]["leads"])))
 
 
 def _onnx_network(graph: Path) -> _Network:

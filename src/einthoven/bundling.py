@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from einthoven.bundle import FORMAT_VERSION, Bundle, digest_of, load_bundle
+from einthoven.bundle import FORMAT_VERSION, NOVELTY_FILE, Bundle, digest_of, load_bundle
+from einthoven.decisions import Novelty, save_novelty
 from einthoven.errors import BundleError
 from einthoven.files import atomic_write, sha256_of, write_json
 from einthoven.models import Classifier
 from einthoven.models.weights import save_weights
 from einthoven.spec import SignalSpec
 
-__all__ = ["export_onnx", "save_bundle", "update_bundle"]
+__all__ = ["add_novelty", "export_onnx", "save_bundle", "update_bundle"]
 
 _PARITY = 1e-3  # largest difference of a logit between the ONNX graph and torch on the probe
 
@@ -72,6 +73,14 @@ def update_bundle(bundle: Bundle, changes: Mapping[str, Any], card: str | None =
             temporary.write_text(card, encoding="utf-8")
     _write_about(bundle.path, about)
     return load_bundle(bundle.path)
+
+
+def add_novelty(bundle: Bundle, novelty: Novelty) -> Bundle:
+    """Give a bundle a detector of records unlike its training, in place of any other, and load the bundle again."""
+    path = bundle.path / NOVELTY_FILE
+    save_novelty(path, novelty)
+    about = {"threshold": novelty.threshold, "false_alarms": novelty.false_alarms}
+    return update_bundle(bundle, {"files": {**bundle.about["files"], path.name: sha256_of(path)}, "novelty": about})
 
 
 def _write_about(folder: Path, about: Mapping[str, Any]) -> None:

@@ -254,6 +254,13 @@ def shown(figure):
     return f"{figure['value']:.3f} [{figure['low']:.3f}, {figure['high']:.3f}]"
 
 
+def four_counts(row):
+    """Found, missed, falsely reported and rightly silent, from the rates; a class without positives has none found."""
+    found = round((row["sensitivity"] or 0) * row["positives"])
+    silent = round((row["specificity"] or 0) * row["negatives"])
+    return [f"{n:,}" for n in (found, row["positives"] - found, row["negatives"] - silent, silent)]
+
+
 def test_the_headline_is_the_test_split_with_interval_records_and_patients(tmp_path, five):
     page, _ = render(tmp_path, five)
     test = five["judgements"][1]
@@ -273,7 +280,7 @@ def test_every_figure_of_every_class_is_the_one_handed_in(tmp_path, case, reques
     for j, judgement in enumerate(case["judgements"]):
         for row in judgement["per_class"]:
             name, known = row["class"], row["positives"] + row["negatives"]
-            figures, decided = page.cells(name)[2 * j : 2 * j + 2]
+            figures, decided, counted = page.cells(name)[3 * j : 3 * j + 3]
             share = f"{100 * row['positives'] / known:.1f} %"
             parts = [name, judgement["descriptions"][name], f"{row['positives']:,}", share]
             parts += [shown(row[key]) if row[key] else "–" for key in ("auroc", "auprc")]
@@ -282,16 +289,18 @@ def test_every_figure_of_every_class_is_the_one_handed_in(tmp_path, case, reques
             rates = ["–" if rate is None else f"{100 * rate:.1f}" for rate in rates]
             f1 = "–" if row["f1"] is None else f"{row['f1']:.3f}"
             assert decided == " ".join([name, f"{row['threshold']:.3f}", *rates, f1])
+            assert counted == " ".join([name, *four_counts(row), "–", "–", "–", "–", "–"])
 
 
 def test_the_table_of_splits_has_the_macro_figures_of_each(tmp_path, five):
     page, _ = render(tmp_path, five)
     both = five["judgements"]
-    who = [f"{j['n_records']:,} records of {j['n_patients']:,} patients" for j in both]
-    assert page.cells("Judged")[0] == f"Judged on {who[0]} {who[1]}"
-    for name, key in (("Macro AUROC", "auroc"), ("Macro AUPRC", "auprc"), ("Fmax", "fmax")):
-        row = next(row for row in page.rows if row[0].strip() == name)
-        assert [" ".join(cell.split()) for cell in row[1:]] == [shown(j["macro"][key]) for j in both]
+    for judgement in both:
+        who = f"{judgement['n_records']:,} records of {judgement['n_patients']:,} patients"
+        figures = [shown(judgement["macro"][key]) for key in ("auroc", "auprc", "fmax")]
+        assert page.cells(judgement["split"].capitalize()) == [
+            " ".join([judgement["split"].capitalize(), who, *figures])
+        ]
     for judgement in both:
         assert f"at threshold {judgement['fmax_threshold']:.2f}" in page.text
         assert "Another 37 were left out for carrying no label of this task" in page.text
@@ -436,7 +445,7 @@ def test_ids_are_unique_and_every_inner_link_leads_to_one(tmp_path, case, reques
 
 def test_tables_have_captions_and_drawings_have_names(tmp_path, five):
     page, text = render(tmp_path, five)
-    assert sum(tag == "table" for tag, _ in page.tags) == sum(tag == "caption" for tag, _ in page.tags) == 6
+    assert sum(tag == "table" for tag, _ in page.tags) == sum(tag == "caption" for tag, _ in page.tags) == 8
     drawings = re.findall(r"<svg[^>]*>", text)
     assert all('aria-hidden="true"' in svg or re.search(r'role="img" aria-label="[^"]+"', svg) for svg in drawings)
 

@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from einthoven.cli.evaluate import evaluate
+from einthoven.cli.sources import sources
 from einthoven.errors import EinthovenError, MissingExtraError
 from einthoven.threads import be_patient
 
@@ -144,17 +146,8 @@ def train(
         verbs.train_recipe(recipe, overrides or [], runs, fresh)
 
 
-@app.command()
-def evaluate(
-    model: Annotated[str, typer.Argument(help="a run folder, a bundle folder, or a pretrained name")],
-    dataset: Annotated[Path | None, typer.Argument(help="a prepared dataset  [default: the run's own]")] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test")] = "test",
-    out: Annotated[Path | None, typer.Option(help="folder to write into  [default: the run's]")] = None,
-) -> None:
-    """Judge a model on a split: metrics with intervals, predictions, plots and report."""
-    from einthoven.cli import verbs
-
-    verbs.evaluate_model(model, dataset, split, out)
+app.command()(evaluate)
+app.command()(sources)
 
 
 @app.command()

@@ -11,12 +11,12 @@ from typing import Any
 
 import typer
 
+from einthoven.cli.evaluate import print_judgement
 from einthoven.cli.progress import TrainingBar, bar, console
 from einthoven.errors import EinthovenError, RecordError, nearest
 
 __all__ = [
     "compare_models",
-    "evaluate_model",
     "list_parts",
     "predict_files",
     "synthesize_corpus",
@@ -33,36 +33,9 @@ def train_recipe(path: Path, overrides: list[str], runs: Path, fresh: bool) -> N
     recipe = load_recipe(path, overrides)
     with TrainingBar(recipe.training.epochs) as reporter:
         run = workflow.train(recipe, runs, fresh=fresh, reporter=reporter, announce=console.print)
-    _print_judgement(read_json(run.path / "metrics.json", EinthovenError, "a run")["validation"])
+    print_judgement(read_json(run.path / "metrics.json", EinthovenError, "a run")["validation"])
     print(f"report  {run.path / 'report.html'}\nbundle  {run.bundle}")
     print(f"next    einthoven evaluate {run.path} --split test")
-
-
-def evaluate_model(model: str, dataset: Path | None, split: str, out: Path | None) -> None:
-    """Judge and print the headline."""
-    from einthoven import workflow
-
-    with bar("predicting") as progress:
-        done = workflow.evaluate(model, dataset, split=split, out=out, progress=progress, announce=console.print)
-    _print_judgement(done.judgement)
-    print(f"report  {done.folder / 'report.html'}")
-
-
-def _print_judgement(judgement: dict[str, Any]) -> None:
-    if "macro" not in judgement:
-        print(f"{judgement['split']}: not judged: {judgement['reason']}")
-        return
-    from einthoven.evaluation.wording import cohort, estimate
-
-    interval = judgement["interval"]
-    print(f"{judgement['split']}: {cohort(judgement)}")
-    for name, label in (("auroc", "macro AUROC"), ("auprc", "macro AUPRC"), ("fmax", "Fmax")):
-        print(f"  {label:<12} {estimate(judgement['macro'][name])}")
-    for row in judgement["per_class"]:
-        print(f"  {row['class']:<12} {row['positives']:>6,} positive  AUROC {estimate(row['auroc'])}")
-    for absent in judgement["undefined"]:
-        print(f"  undefined: {absent['class']} ({absent['reason']})")
-    print(f"  intervals: {interval['level']:.0%}, {interval['n_resamples']:,} resamples by {interval['unit']}")
 
 
 def compare_models(models: Sequence[str], split: str, classes: Sequence[str] | None, as_json: bool) -> None:

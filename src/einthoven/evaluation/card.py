@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from einthoven.evaluation.wording import cohort, decimal, estimate, fold_range
+from einthoven.decisions import parse_rule
+from einthoven.evaluation.report_limits import COLUMN_WORDS, gap_sentence, loss_sentence
+from einthoven.evaluation.report_parts import in_words
+from einthoven.evaluation.report_trust import CALIBRATION_WORDS
+from einthoven.evaluation.wording import cohort, decimal, estimate, fold_range, key_label, percent
 
 __all__ = ["model_card"]
 
+Json = Mapping[str, Any]
 
-def model_card(about: Mapping[str, Any], judgements: Sequence[Mapping[str, Any]]) -> str:
+_MANY = 12  # names in a sentence
+
+
+def model_card(about: Json, judgements: Sequence[Json]) -> str:
     """Write the card.
 
     Args:
@@ -32,12 +40,12 @@ def model_card(about: Mapping[str, Any], judgements: Sequence[Mapping[str, Any]]
         "## Data and licence",
         f"{origin['attribution']}\n\nTrained on {fold_range(folds['train'])} ({cohort(origin)}); "
         f"{fold_range(folds['validation'])} chose the epoch and fitted the "
-        f"thresholds. The weights are under {about['licence']}.",
+        f"decisions. The weights are under {about['licence']}.",
         *[_figures(judgement) for judgement in judgements],
-        "## Thresholds",
-        _thresholds(about["thresholds"]),
+        "## Decisions",
+        _decisions(about),
         "## Limits",
-        _LIMITS,
+        _limits(about),
         "## Made with",
         f"einthoven {origin['versions'].get('einthoven', '?')}, torch {origin['versions'].get('torch', '?')}, seed "
         f"{origin['seed']}, {origin['seconds']:.0f} s of training on {origin['engine']}. The recipe:\n\n"
@@ -46,16 +54,7 @@ def model_card(about: Mapping[str, Any], judgements: Sequence[Mapping[str, Any]]
     return "\n\n".join(parts) + "\n"
 
 
-_LIMITS = (
-    "* Judged on the corpus it was trained on: other hospitals, devices, populations and label habits will give other "
-    "figures.\n"
-    "* Probabilities are not calibrated; thresholds hold for the prevalence of the validation records.\n"
-    "* A class that is not reported as present is not excluded. Rare or unlisted conditions are unknown to the model.\n"
-    "* Intervals cover the sampling of patients, not the choice of seed, recipe or corpus."
-)
-
-
-def _figures(judgement: Mapping[str, Any]) -> str:
+def _figures(judgement: Json) -> str:
     title = f"## Figures on the {judgement['split']} split"
     if "macro" not in judgement:
         return f"{title}\n\nNot judged: {judgement['reason']}."
@@ -70,16 +69,108 @@ def _figures(judgement: Mapping[str, Any]) -> str:
         "| class | positives | AUROC | AUPRC | sensitivity | specificity |\n|---|---|---|---|---|---|\n"
         + "\n".join(_row(row) for row in judgement["per_class"]),
         f"Decisions: {judgement['decisions']}.",
+        *_trust(judgement),
     ]
     return "\n\n".join(lines)
 
 
-def _row(row: Mapping[str, Any]) -> str:
+def _row(row: Json) -> str:
     cells = [row["class"], f"{row['positives']:,}", estimate(row["auroc"]), estimate(row["auprc"])]
     cells += [decimal(row[k]) for k in ("sensitivity", "specificity")]
     return f"| {' | '.join(cells)} |"
 
 
-def _thresholds(thresholds: Mapping[str, Any]) -> str:
+def _trust(judgement: Json) -> list[str]:
+    """What was judged beside the decisions, a paragraph each."""
+    said = []
+    if found := judgement.get("calibration"):
+        said.append(
+            f"Calibration error (mean over classes): {percent(found['after']['ece'])} percentage points"
+            + (f", {percent(found['before']['ece'])} before calibration." if found["method"] != "none" else ".")
+        )
+    if found := judgement.get("conformal"):
+        said.append(
+            f"At a stated error rate of {100 * found['error']:g} %, {percent(found['covered'])} % of the true answers "
+            "stayed among the possible ones."
+        )
+    if (found := judgement.get("contradictions")) and found["rules"]:
+        said.append(f"Contradicting findings were settled in {found['records']:,} records.")
+    for column in judgement.get("subgroups") or []:
+        if column["gap"]:
+            name = COLUMN_WORDS.get(column["column"], key_label(column["column"]))
+            said.append(f"{name}: {gap_sentence(column)}")
+    if (found := judgement.get("robustness")) and found["conditions"]:
+        said.append(loss_sentence(found["conditions"]))
+    if found := judgement.get("novelty"):
+        poor = found["poorly_detected"]
+        said.append(
+            f"The detector of unlike records flags {percent(found['false_alarms']['here'])} % of these records. "
+            + (f"Of foreign and faulty signals it sees fewer than half of: {in_words(poor)}." if poor else "")
+        )
+    return [text.strip() for text in said]
+
+
+def _decisions(about: Json) -> str:
+    """Every step from the network's score to a finding, in the order in which they are taken."""
+    return "\n".join(f"* {step}" for step in (*_calibration(about), _thresholds(about), *_promises(about)))
+
+
+def _calibration(about: Json) -> list[str]:
+    found = about["calibration"]
+    raw = [name for name, each in zip(about["task"]["classes"], found["maps"], strict=True) if each is None]
+    said = CALIBRATION_WORDS[found["method"]]
+    if found["method"] not in ("none", "softmax") and raw:
+        said += f" {len(raw)} of {len(found['maps'])} classes had too few cases and keep their scores: {_some(raw)}."
+    return [said]
+
+
+def _thresholds(about: Json) -> str:
+    if about["task"]["kind"] == "multiclass":
+        return "The likeliest class is chosen."
+    thresholds = about["thresholds"]
     values = ", ".join(f"{c} {'none' if t is None else decimal(t)}" for c, t in thresholds["values"].items())
-    return f"Method {thresholds['method']}, fitted on the validation fold: {values}."
+    return f"Thresholds {parse_rule(thresholds['method']).words}, fitted on the validation folds: {values}."
+
+
+def _promises(about: Json) -> list[str]:
+    stands = "the finding farther above its threshold, in log-odds, stands"
+    excluded = {name: others for name, others in about["exclusions"].items() if others}
+    said = [f"{name} is not reported beside {_some(others, 'or')}: {stands}." for name, others in excluded.items()]
+    if found := about["conformal"]:
+        said.append(
+            "Answers with a stated error rate: for records drawn like the validation records, the true answer of a "
+            f"class stays among “present” and “absent” in at least {100 * (1 - found['error']):g} % of those with it "
+            "and of those without it. That is no statement about one patient, and not the share of answers that are "
+            "right."
+        )
+    return said
+
+
+def _some(names: Sequence[str], joint: str = "and") -> str:
+    """Names as a sentence lists them; of many, the first."""
+    return (
+        in_words(names, joint)
+        if len(names) <= _MANY
+        else f"{', '.join(names[:_MANY])} {joint} {len(names) - _MANY} more"
+    )
+
+
+def _limits(about: Json) -> str:
+    calibrated = about["calibration"]["method"] != "none"
+    believed = (
+        "Probabilities are calibrated, and thresholds fitted, for the prevalence and the population of the validation "
+        "records: elsewhere neither need hold."
+        if calibrated
+        else "Probabilities are not calibrated; thresholds hold for the prevalence of the validation records."
+    )
+    return "\n".join(
+        f"* {limit}"
+        for limit in (
+            "Judged on the corpus it was trained on: other hospitals, devices, populations and label habits will give "
+            "other figures.",
+            believed,
+            "A class that is not reported as present is not excluded. Rare or unlisted conditions are unknown to the "
+            "model.",
+            "Intervals cover the sampling of patients, not the choice of seed, recipe or corpus.",
+        )
+    )

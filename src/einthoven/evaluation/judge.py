@@ -91,7 +91,7 @@ def judge(
         "undefined": [
             {"class": c, "reason": _reason(y[:, k])} for k, c in enumerate(predictions.classes) if not defined[k]
         ],
-        "interval": asdict(how),
+        "interval": asdict(how) | {"unit": predictions.unit},
         "decisions": how_decided,
         **judge_trust(y, p, decided, decisions),
         "confusion": _confusion(y, decided) if decisions.kind == "multiclass" else None,

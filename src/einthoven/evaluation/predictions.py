@@ -6,7 +6,7 @@ Parquet with ``record_id, start, patient_id, source, fold, y_<class>, p_<class>`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,21 @@ from numpy.typing import NDArray
 from einthoven.bundle import Bundle
 from einthoven.dataset import Dataset, gather_steps, to_millivolts
 from einthoven.errors import DatasetError
+from einthoven.evaluation.prediction_files import read_rows
 from einthoven.files import atomic_write
 from einthoven.signals import aggregate, window_starts
 
 __all__ = ["Predictions", "predict_dataset", "read_predictions", "write_predictions"]
 
 _BATCH = 256
-_FACTS = ("record_id", "patient_id", "source", "fold")
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """Targets and scores of records, both (records, classes), and who the records are.
 
-    ``facts`` holds further columns by name (``age``, ``sex``, anything), each of one value per record.
+    ``facts`` holds further columns by name (``age``, ``sex``, anything), each of one value per record. ``start`` tells
+    rows of one record apart, where each row is a window or beat of its own; None where each is a whole record.
     """
 
     classes: tuple[str, ...]
@@ -38,14 +39,20 @@ class Predictions:
     probabilities: NDArray[np.float64]
     record_id: list[str]
     patient_id: list[str | None]
-    source: list[str]
+    source: list[str | None]
     fold: list[int | None]
     facts: Mapping[str, list[Any]] = field(default_factory=dict)
+    start: list[int] | None = None
+
+    @property
+    def unit(self) -> str:
+        """What ``groups`` are: ``"patient"``, or ``"record"`` where no patient is known."""
+        return "record" if all(patient is None for patient in self.patient_id) else "patient"
 
     @property
     def groups(self) -> list[str] | None:
-        """The patient of each record, a record standing for itself where its patient is unknown; None if all are."""
-        if all(patient is None for patient in self.patient_id):
+        """The patient of each row, a record standing for itself where its patient is unknown; None if each row does."""
+        if self.unit == "record" and len(set(self.record_id)) == len(self.record_id):
             return None
         pairs = zip(self.patient_id, self.record_id, strict=True)
         return [f"record {record}" if patient is None else patient for patient, record in pairs]
@@ -61,6 +68,7 @@ class Predictions:
             source=[self.source[row] for row in rows],
             fold=[self.fold[row] for row in rows],
             facts={name: [values[row] for row in rows] for name, values in self.facts.items()},
+            start=None if self.start is None else [self.start[row] for row in rows],
         )
 
 
@@ -118,7 +126,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 
     columns = {
         "record_id": pa.array(predictions.record_id, pa.string()),
-        "start": pa.array([0] * len(predictions.record_id), pa.int64()),
+        "start": pa.array(predictions.start or [0] * len(predictions.record_id), pa.int64()),
         "patient_id": pa.array(predictions.patient_id, pa.string()),
         "source": pa.array(predictions.source, pa.string()),
         "fold": pa.array(predictions.fold, pa.int16()),
@@ -132,25 +140,14 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         pq.write_table(pa.table(columns), temporary)
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Read what ``write_predictions`` wrote.
+def read_predictions(
+    path: Path, targets: Path | None = None, classes: Sequence[str] | None = None, how: str | None = None
+) -> Predictions:
+    """Read predictions, ours or anyone's: Parquet, CSV or ``.npy``.
 
-    Raises:
-        DatasetError: the file is absent, damaged, or has no pair of ``y_<class>`` and ``p_<class>`` columns.
+    Arguments and errors as in ``prediction_files.read_rows``; who the records are is None where the file does not tell.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DatasetError(f"{path}: cannot be read as predictions: {error}") from None
-    classes = tuple(name[2:] for name in table.column_names if name.startswith("p_"))
-    absent = [name for name in (*_FACTS, *(f"y_{c}" for c in classes)) if name not in table.column_names]
-    if absent or not classes:
-        raise DatasetError(f"{path}: no column {', '.join(absent) or 'p_<class>'}; these are not predictions")
-    matrix = {kind: [table.column(f"{kind}_{c}").to_numpy().astype(np.float64) for c in classes] for kind in "yp"}
-    known = {name: table.column(name).to_pylist() for name in _FACTS}
-    other = [n for n in table.column_names if n not in (*_FACTS, "start") and not n.startswith(("y_", "p_"))]
-    facts = {name: table.column(name).to_pylist() for name in other}
-    return Predictions(classes, np.stack(matrix["y"], axis=1), np.stack(matrix["p"], axis=1), **known, facts=facts)
+    rows = read_rows(path, targets, classes, how)
+    known = {name: rows.who[name] for name in ("record_id", "patient_id", "source", "fold")}
+    start = rows.who["start"] if len(set(rows.who["record_id"])) < len(rows.who["record_id"]) else None
+    return Predictions(rows.classes, rows.targets, rows.probabilities, **known, facts=rows.facts, start=start)

@@ -61,10 +61,10 @@ def percent(value: float | None) -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun.
 
-    >>> counted(1, "record"), counted(2146, "record")
-    ('1 record', '2,146 records')
+    >>> counted(1, "record"), counted(2146, "record"), counted(5, "class")
+    ('1 record', '2,146 records', '5 classes')
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def cohort(part: Mapping[str, Any]) -> str:

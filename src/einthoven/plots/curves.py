@@ -6,11 +6,9 @@ Every point is computed exactly from the scores; only the drawing is thinned, to
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -18,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from einthoven.metrics.ranking import auprc, auroc, check_pair
 from einthoven.plots.inline import PALETTE, figure_svg, save_figure
+from einthoven.plots.layout import SERIES, STYLE, legend_below, panels_of
 
 __all__ = [
     "PALETTE",
@@ -33,38 +32,11 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-_SERIES = [colour for name, colour in PALETTE.items() if name.startswith("series")]
 _DASHES = ["-", "-", "-", "-", "--", "--", "--", "--"]
-_MANY = len(_SERIES)  # more classes than colours: only the extremes are told apart
+_MANY = len(SERIES)  # more classes than colours: only the extremes are told apart
 _EXTREMES = 3
 _NAME_LENGTH = 20
 _GRID = np.linspace(0, 1, 1001)
-_STYLE: dict[Any, Any] = {
-    "font.size": 8.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": PALETTE["muted"],
-    "axes.labelcolor": PALETTE["ink"],
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.titlecolor": PALETTE["ink"],
-    "axes.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": PALETTE["grid"],
-    "grid.linewidth": 0.6,
-    "xtick.color": PALETTE["muted"],
-    "ytick.color": PALETTE["muted"],
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "text.color": PALETTE["ink"],
-    "lines.linewidth": 1.5,
-    "lines.solid_capstyle": "round",
-    "lines.solid_joinstyle": "round",
-    "legend.frameon": False,
-    "legend.handlelength": 1.7,
-    "legend.columnspacing": 1.4,
-}
 
 
 def roc_points(targets: ArrayLike, scores: ArrayLike) -> tuple[Array, Array]:
@@ -113,7 +85,7 @@ def thin(x: Array, y: Array, steps: int = 500) -> tuple[Array, Array]:
     return kept[:, 0], kept[:, 1]
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def roc_pr_figure(
     targets: ArrayLike, scores: ArrayLike, classes: Sequence[str], panels: Sequence[str] = ("roc", "pr")
 ) -> Figure:
@@ -139,7 +111,7 @@ def roc_pr_figure(
     if not len(defined):
         raise ValueError("no class has both a positive and a negative record, so there is no curve to draw")
     shown = _told_apart(areas["roc"], defined)
-    fig, axes = _panels(len(panels), 3.3, 3.3, legend_rows=len(shown) // 2 + 1)
+    fig, axes = panels_of(len(panels), 3.3, 3.3, legend_rows=len(shown) // 2 + 1)
     for ax, kind in zip(axes, panels, strict=True):
         vertices = {"roc": roc_points, "pr": _pr_steps}[kind]
         curves = {int(k): vertices(y[:, k], p[:, k]) for k in defined}
@@ -183,12 +155,12 @@ def _draw_curves(
     dashes = _DASHES if len(shown) == len(curves) else ["-"] * half + ["--"] * half
     lines = [
         ax.plot(*thin(*curves[k]), color=colour, linestyle=dash, linewidth=1.3, zorder=3)[0]
-        for k, colour, dash in zip(shown, _SERIES, dashes, strict=False)
+        for k, colour, dash in zip(shown, SERIES, dashes, strict=False)
     ]
     names = [f"{areas[k]:.3f}\u2002{_shortened(classes[k])}" for k in shown]
     macro = ax.plot(*thin(*_mean_curve(curves)), color=PALETTE["ink"], linewidth=2.4, zorder=4)
     names = [f"{np.nanmean(areas):.3f}\u2002mean of {len(curves)} classes", *names]
-    _legend(ax, [*macro, *lines], names, columns=2)
+    legend_below(ax, [*macro, *lines], names, columns=2)
 
 
 def _shortened(name: str) -> str:
@@ -210,7 +182,7 @@ def chosen_epoch(history: Sequence[Mapping[str, float | None]]) -> int | None:
     return -max(rated, key=lambda pair: (pair[0] or 0.0, pair[1]))[1] if rated else None
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def history_figure(
     history: Sequence[Mapping[str, float | None]],
     panels: Sequence[str] = ("loss", "score", "rate"),
@@ -230,10 +202,10 @@ def history_figure(
     if not history:
         raise ValueError("a history without epochs cannot be drawn")
     epoch = chosen_epoch(history) if epoch is None else epoch
-    fig, axes = _panels(len(panels), 2.7, 2.3, legend_rows=1)
+    fig, axes = panels_of(len(panels), 2.7, 2.3, legend_rows=1)
     for ax, kind in zip(axes, panels, strict=True):
         title, series = _HISTORY[kind]
-        for (key, name), colour in zip(series.items(), _SERIES, strict=False):
+        for (key, name), colour in zip(series.items(), SERIES, strict=False):
             rows = [row for row in history if _known(row, key)]
             marker = "o" if len(rows) < 30 else ""
             x, y = [row["epoch"] for row in rows], [row[key] for row in rows]
@@ -243,7 +215,7 @@ def history_figure(
         ax.set(xlabel="epoch", title=title)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.ticklabel_format(axis="y", style="plain", useOffset=False)
-        _legend(ax, *ax.get_legend_handles_labels(), columns=3)
+        legend_below(ax, *ax.get_legend_handles_labels(), columns=3)
     return fig
 
 
@@ -257,22 +229,3 @@ _HISTORY = {
 def _known(row: Mapping[str, float | None], key: str) -> bool:
     value = row.get(key)
     return value is not None and bool(np.isfinite(value))
-
-
-def _panels(count: int, plot_width: float, plot_height: float, legend_rows: int) -> tuple[Figure, list[Axes]]:
-    """Axes side by side (inches), each with room for its labels and a legend below."""
-    above, below = 0.32, 0.6 + 0.17 * legend_rows
-    each, height = plot_width + 0.7, above + plot_height + below
-    width = each * count
-    fig = Figure(figsize=(width, height))
-    lefts = [each * k + 0.58 for k in range(count)]
-    size = (plot_width / width, plot_height / height)
-    return fig, [fig.add_axes((left / width, below / height, *size)) for left in lefts]
-
-
-def _legend(ax: Axes, lines: Sequence[Artist], names: Sequence[str], columns: int) -> None:
-    box, inch = ax.get_window_extent(), ax.figure.dpi
-    below = (-0.5 * inch / box.width, -0.44 * inch / box.height)
-    legend = ax.legend(lines, names, loc="upper left", bbox_to_anchor=below, ncols=columns)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a class name is text, whatever signs it has

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from einthoven.errors import ConformError, nearest
+
 __all__ = ["FOREIGN", "Foreign", "foreign_signals"]
 
 Signal = NDArray[np.float32]
@@ -36,7 +38,12 @@ def foreign_signals(x: Signal, fs: float, name: str, *, seed: int = 0, keys: lis
         name: of ``FOREIGN``.
         seed: of the generators.
         keys: a number per record that, with the seed, decides its signal; by default its position.
+
+    Raises:
+        ConformError: no such kind.
     """
+    if name not in FOREIGN:
+        raise ConformError(f"unknown foreign signal {name!r}{nearest(name, FOREIGN)}; known are {', '.join(FOREIGN)}")
     make, made = FOREIGN[name].make, np.empty_like(x)
     for k, ecg in enumerate(np.nan_to_num(x)):
         generator = np.random.default_rng((seed, keys[k] if keys else k))

@@ -54,7 +54,7 @@ class Perturbation:
     def label(self, level: Level) -> str:
         """The level as people read it."""
         text = f"{level:g}" if isinstance(level, float | int) else level
-        return f"{text} {self.unit}".strip() if self.unit != "x" else f"x{text}"
+        return f"{text} {self.unit}".strip() if self.unit != "×" else f"× {text}"
 
 
 def perturb(
@@ -300,6 +300,6 @@ _ALL = (
     Perturbation("quantisation", "converter", "bits", (12.0, 8.0), quantisation),
     Perturbation("clipping", "clipped at", "mV", (2.0, 1.0, 0.5), clipping),
     Perturbation("time_shift", "begun later", "s", (0.5, 2.0), time_shift),
-    Perturbation("gain", "gain", "x", (0.5, 2.0, 10.0, 1000.0, 0.001), gain),
+    Perturbation("gain", "gain", "×", (0.5, 2.0, 10.0, 1000.0, 0.001), gain),
 )
 PERTURBATIONS: dict[str, Perturbation] = {each.name: each for each in _ALL}

@@ -65,7 +65,9 @@ def _check_amplitude(x: NDArray[np.float32], leads: tuple[str, ...], missing: ND
         return []
     # A percentile per lead without the spikes of a disturbed contact.
     spread = np.full(len(leads), np.nan)
-    low, high = np.nanpercentile(x[present], [1, 99], axis=1)
+    # The plain functions are several times faster, and most records lack nothing.
+    percentile = np.nanpercentile if missing[present].any() else np.percentile
+    low, high = percentile(x[present], [1, 99], axis=1)
     spread[present] = high - low
     flat = [lead for lead, s in zip(leads, spread, strict=True) if s < FLAT_MV]
     if spread[present].max() == 0:
@@ -92,7 +94,8 @@ def _check_amplitude(x: NDArray[np.float32], leads: tuple[str, ...], missing: ND
 
 
 def _check_offset(x: NDArray[np.float32], leads: list[str]) -> list[Flag]:
-    offset = np.abs(np.nanmedian(x, axis=1))
+    median = np.nanmedian if np.isnan(x).any() else np.median
+    offset = np.abs(median(x, axis=1))
     high = [lead for lead, value in zip(leads, offset, strict=True) if value > HIGH_OFFSET_MV]
     if not high:
         return []

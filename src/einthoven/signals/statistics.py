@@ -1,4 +1,4 @@
-"""What a record is like, in about 180 numbers: size, spectrum, shape, how leads go together, and whether a heart beats.
+"""What a record is like, in about 190 numbers: size, spectrum, shape, how leads go together, and whether a heart beats.
 
 One idea: numbers that no network made, to ask whether a record resembles those a network was trained on.
 """
@@ -13,20 +13,22 @@ from numpy.typing import NDArray
 from einthoven.leads import LIMB_LEADS, limb_lead_weights
 from einthoven.signals.windows import window_starts
 
-__all__ = ["feature_names", "record_features", "segment_features", "segment_starts"]
+__all__ = ["feature_names", "feature_parts", "record_features", "segment_features", "segment_starts"]
 
 Array = NDArray[np.float64]
 
 SEGMENT_S = 10.0
 MAX_SEGMENTS = 6
 _FLOOR_MV = 1e-3  # below a converter's step: as good as flat
-_RESIDUAL_FLOOR = 0.01  # rounding of the limb leads stays below 1 % of their size
+_RESIDUAL_FLOOR = 0.1  # of the size of the limb leads: coarse converters and derived leads stay below
 _BANDS_HZ = ((0.0, 0.7), (5.0, 15.0), (15.0, 35.0), (35.0, 150.0))
 _SHARE_FLOOR = 1e-5
 _LARGEST_CORRELATION = 0.999
 _BEAT_S = (0.3, 2.0)  # 200 to 30 beats a minute
 _SMOOTH_S = 0.1
 _REPOLARISATION_S = 0.3  # from the QRS complex to the T wave
+_N_BEAT = 3
+_LEAST_SAMPLES = 16
 
 _PER_LEAD = (
     "amplitude",
@@ -46,7 +48,17 @@ def feature_names(leads: Sequence[str]) -> tuple[str, ...]:
     own = [f"{what} of {lead}" for what in _PER_LEAD for lead in leads]
     pairs = [f"correlation of {a} and {b}" for k, a in enumerate(leads) for b in leads[k + 1 :]]
     laws = [f"Einthoven's law in {lead}" for lead, _ in _laws(leads)]
-    return (*own, *pairs, *laws, "strength of the beat", "interval of the beat", "sharpness of the beat")
+    means = [f"mean {what}" for what in _PER_LEAD]
+    return (*own, *pairs, *laws, "strength of the beat", "interval of the beat", "sharpness of the beat", *means)
+
+
+def feature_parts(leads: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns of two looks at a record: lead by lead and pair by pair; and on the whole, with the beat.
+
+    A fault in few leads shows in the first, one that is the same in all (noise, gain) in the second.
+    """
+    n, n_means = len(feature_names(leads)), len(_PER_LEAD)
+    return np.arange(n - n_means), np.arange(n - n_means - _N_BEAT, n)
 
 
 def segment_starts(n_samples: int, fs: float) -> tuple[NDArray[np.int64], int]:
@@ -62,19 +74,21 @@ def segment_starts(n_samples: int, fs: float) -> tuple[NDArray[np.int64], int]:
 
 
 def record_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) -> Array:
-    """Features of one record of any length: the median over its parts, see ``segment_starts``.
+    """Features of records of any length: the median over their parts, see ``segment_starts``.
 
     Args:
-        x: shape (leads, samples), mV; NaN counts as 0, as a network is given it.
+        x: shape (leads, samples) or (records, leads, samples), mV; NaN counts as 0, as a network is given it.
         fs: rate in Hz.
         leads: names of the rows.
 
     Returns:
-        Shape (features,).
+        Shape (features,) or (records, features).
     """
     starts, length = segment_starts(x.shape[-1], fs)
-    parts = np.stack([x[:, start : start + length] for start in starts])
-    return np.asarray(np.median(segment_features(parts, fs, leads), axis=0))
+    records = x.reshape(-1, *x.shape[-2:])
+    parts = np.concatenate([records[..., start : start + length] for start in starts])
+    features = segment_features(parts, fs, leads).reshape(len(starts), *x.shape[:-2], -1)
+    return np.asarray(np.median(features, axis=0))
 
 
 def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) -> Array:
@@ -85,10 +99,10 @@ def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) ->
     which tells a T wave after a QRS complex from one before it. Per pair of leads: Fisher's z of the correlation. Per
     limb lead that follows from two others: log10 of the rest that Einthoven's and Goldberger's laws leave, relative to
     the limb leads. Of the beat: Fisher's z and log2 of the lag (s) of the largest autocorrelation of the steepness at
-    0.3 to 2 s, and log10 of the kurtosis of the steepness.
+    0.3 to 2 s, and log10 of the kurtosis of the steepness. At the end the means over leads of what is told per lead.
 
     Args:
-        x: shape (parts, leads, samples), mV, at least a second; NaN counts as 0.
+        x: shape (parts, leads, samples), mV; NaN counts as 0, and fewer than 16 samples are followed by zeros.
         fs: rate in Hz.
         leads: names of the rows.
 
@@ -96,12 +110,16 @@ def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) ->
         Shape (parts, features), finite.
     """
     x = np.nan_to_num(np.asarray(x, dtype=np.float32), copy=True, nan=0.0)
+    if x.shape[-1] < _LEAST_SAMPLES:
+        x = np.pad(x, [(0, 0), (0, 0), (0, _LEAST_SAMPLES - x.shape[-1])])
     centred = x - x.mean(axis=-1, keepdims=True)
     spread = centred.std(axis=-1, dtype=np.float64)
     # Unit variance per lead; a flat one stays near zero.
     z = centred / np.maximum(spread, _FLOOR_MV)[..., None].astype(np.float32)
-    parts = [np.log10(np.maximum(spread, _FLOOR_MV)), *_bands(z, fs), *_shape(z, fs)]
-    return np.column_stack([*parts, _correlations(z), *_law_residuals(x, leads), *_beat(z, fs)]).astype(np.float64)
+    own = [np.log10(np.maximum(spread, _FLOOR_MV)), *_bands(z, fs), *_shape(z, fs)]
+    means = [values.mean(axis=1) for values in own]
+    columns = [*own, _correlations(z), *_law_residuals(x, leads), *_beat(z, fs), *means]
+    return np.column_stack(columns).astype(np.float64)
 
 
 def _bands(z: NDArray[np.float32], fs: float) -> list[Array]:
@@ -164,11 +182,12 @@ def _beat(z: NDArray[np.float32], fs: float) -> list[Array]:
     smooth -= smooth.mean(axis=-1, keepdims=True)
     n = smooth.shape[-1]
     spectrum = np.fft.rfft(smooth, 2 * n, axis=-1)
-    together = np.fft.irfft(np.abs(spectrum) ** 2, axis=-1)[:, :n] / (n - np.arange(n))  # per pair of samples
-    first, last = max(1, round(_BEAT_S[0] * fs)), min(round(_BEAT_S[1] * fs), n // 2)
+    # Not divided by the number of pairs, so that one beat is favoured over two.
+    together = np.fft.irfft(np.abs(spectrum) ** 2, axis=-1)[:, :n]
+    first, last = min(max(1, round(_BEAT_S[0] * fs)), n - 1), min(round(_BEAT_S[1] * fs), n // 2)
     at = together[:, first : max(last, first) + 1]
     best = at.argmax(axis=-1)
     power = np.maximum(together[:, 0], 1e-12)
     strength = at[np.arange(len(at)), best] / power
-    kurtosis = (smooth**4).mean(axis=-1) / power**2
+    kurtosis = (smooth**4).mean(axis=-1) / np.maximum((smooth**2).mean(axis=-1) ** 2, 1e-24)
     return [_fisher(strength), np.log2((first + best) / fs), np.log10(np.maximum(kurtosis, 1.0))]

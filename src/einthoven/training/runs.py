@@ -19,7 +19,7 @@ from einthoven.errors import EinthovenError, RecipeError
 from einthoven.files import atomic_write, read_json, write_json
 from einthoven.training.recipe import Recipe, load_recipe
 
-__all__ = ["Run", "open_run"]
+__all__ = ["Run", "latest_finished", "open_run"]
 
 
 class Run:
@@ -109,6 +109,25 @@ def open_run(root: Path, recipe: Recipe, *, fresh: bool = False) -> tuple[Run, b
         temporary.write_text(recipe.to_yaml(), encoding="utf-8")
     write_json(run.path / "environment.json", _environment())
     return run, False
+
+
+def latest_finished(root: Path, name: str) -> Run:
+    """Find the latest finished run of a recipe.
+
+    Args:
+        root: usually ``runs``.
+        name: of the recipe.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    numbers = sorted((int(path.name) for path in (root / name).glob("[0-9]*") if path.name.isdigit()), reverse=True)
+    for number in numbers:
+        if (run := Run(root / name / f"{number:03d}")).finished:
+            return run
+    raise RecipeError(
+        f"no finished run of recipe {name} in {root / name}; train it first, or name its folder with --runs"
+    )
 
 
 def _same_recipe(run: Run, recipe: Recipe) -> bool:

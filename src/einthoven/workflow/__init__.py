@@ -2,7 +2,26 @@
 
 from einthoven.workflow.compare import compare
 from einthoven.workflow.evaluate import Evaluated, evaluate
+from einthoven.workflow.evaluate_file import EvaluatedFile, evaluate_file
+from einthoven.workflow.finding import find_models
 from einthoven.workflow.selection import Selected, select_for, select_records
+from einthoven.workflow.several import Ensemble, ensemble_of, evaluate_several
+from einthoven.workflow.sources import by_source
 from einthoven.workflow.train import train
 
-__all__ = ["Evaluated", "Selected", "compare", "evaluate", "select_for", "select_records", "train"]
+__all__ = [
+    "Ensemble",
+    "Evaluated",
+    "EvaluatedFile",
+    "Selected",
+    "by_source",
+    "compare",
+    "ensemble_of",
+    "evaluate",
+    "evaluate_file",
+    "evaluate_several",
+    "find_models",
+    "select_for",
+    "select_records",
+    "train",
+]

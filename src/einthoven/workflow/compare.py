@@ -10,7 +10,7 @@ from einthoven.errors import DatasetError
 from einthoven.evaluation.comparison import align, compare_predictions
 from einthoven.evaluation.predictions import read_predictions
 
-__all__ = ["compare"]
+__all__ = ["compare", "predictions_file"]
 
 
 def compare(
@@ -39,7 +39,7 @@ def compare(
     names = [str(each) for each in where]
     if len(set(names)) < len(names):
         raise DatasetError("the same predictions are named twice; a comparison needs different models")
-    files = {name: _file(Path(name), split) for name in names}
+    files = {name: predictions_file(Path(name), split) for name in names}
     models = {name: read_predictions(file) for name, file in files.items()}
     starts = {name: _starts(file) for name, file in files.items()}
     if len(models) > 1:
@@ -47,7 +47,12 @@ def compare(
     return compare_predictions(models, classes, n_resamples=n_resamples, seed=seed)
 
 
-def _file(path: Path, split: str) -> Path:
+def predictions_file(path: Path, split: str) -> Path:
+    """Return a predictions file itself, or that of a split in a folder.
+
+    Raises:
+        DatasetError: there is none.
+    """
     if path.is_file():
         return path
     if not path.is_dir():

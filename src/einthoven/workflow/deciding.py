@@ -62,10 +62,9 @@ def decide_split(predictions: Predictions, plan: Plan, fitted: Decisions | None)
         chosen = "the likeliest class is chosen" if plan.kind == "multiclass" else "thresholds come with the bundle"
         return Judged(fitted.decide(p), fitted, chosen)
     decided = cross_fit(y, p, predictions.groups, plan)
-    unit = "record" if predictions.groups is None else "patient"
     what = "the likeliest class is chosen" if plan.kind == "multiclass" else f"thresholds {plan.rule.words}"
     how = (
         f"{what}; calibration, thresholds and all that follows from them were fitted on this split and are judged by "
-        f"5-fold cross-fitting, grouped by {unit}"
+        f"5-fold cross-fitting, grouped by {predictions.unit}"
     )
     return Judged(decided, fit_decisions(y, p, plan), how)

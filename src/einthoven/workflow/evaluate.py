@@ -4,32 +4,61 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from einthoven.bundle import Bundle, load_bundle
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError, RecipeError
 from einthoven.evaluation.card import model_card
 from einthoven.evaluation.judge import judge
-from einthoven.evaluation.predictions import Predictions, predict_dataset, read_predictions, write_predictions
-from einthoven.evaluation.report import write_report
-from einthoven.files import read_json, write_json
-from einthoven.plots.curves import roc_pr_figure, save_figure
+from einthoven.evaluation.predictions import Predictions, predict_dataset
+from einthoven.evaluation.wording import fold_range
+from einthoven.splits import rows_of_folds
 from einthoven.training.runs import Run
+from einthoven.workflow.checkpoints import bundle_of_checkpoint, dataset_of_run
 from einthoven.workflow.deciding import decide_split, plan_of
-from einthoven.workflow.selection import SPLITS, select_for_bundle
+from einthoven.workflow.extras import Extras, Signals, judge_extras, with_quality, write_extras
+from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
+from einthoven.workflow.writing import locked, write_judgement
 
-__all__ = ["Evaluated", "evaluate"]
+__all__ = ["Evaluated", "Part", "caution_about", "evaluate", "part_of"]
+
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which records are judged: a split, or one fold of it."""
+
+    split: str
+    label: str
+    rows: NDArray[np.int64]
+    folds: list[int]
+    n_unlabelled: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is the whole split."""
+        return self.label == self.split
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Where a judgement was written, and what it says."""
+    """Where a judgement was written, what it says, and of what model and records."""
 
     folder: Path
     judgement: dict[str, Any]
+    predictions: Predictions
+    bundle: Bundle
+    selected: Selected
+    part: Part
+    n_resamples: int
 
 
 def evaluate(
@@ -37,8 +66,12 @@ def evaluate(
     dataset_path: str | Path | None = None,
     *,
     split: str = "test",
+    fold: int | None = None,
+    prefer: str | None = None,
     out: Path | None = None,
-    n_resamples: int = 1000,
+    n_resamples: int | None = None,
+    seed: int = 0,
+    extras: Extras = Extras(),  # noqa: B008 (frozen)
     progress: Callable[[int, int], None] | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Evaluated:
@@ -48,69 +81,143 @@ def evaluate(
         where: a run folder, a bundle folder, or the name of a pretrained bundle.
         dataset_path: the dataset; a run knows its own.
         split: ``"train"``, ``"validation"`` or ``"test"``: the folds that the model's recipe gives these names.
-        out: folder to write into; by default the run's own, or ``evaluation-<model>-on-<dataset>`` where a dataset is
-            named.
-        n_resamples: of the bootstrap; a run's recipe says its own.
+        fold: judge this fold of the split only.
+        prefer: judge another checkpoint of the run, see ``bundle_of_checkpoint``.
+        out: folder to write into; by default the run's own (``evaluation-<prefer>`` in it for another checkpoint), or
+            ``evaluation-<model>-on-<dataset>`` where a dataset is named.
+        n_resamples: of the bootstrap; by default what a run's recipe says, or 1000.
+        seed: of the bootstrap.
+        extras: what else to judge and to write.
         progress: called with windows done and their number.
         announce: told in a sentence what happens.
 
     Raises:
-        RecipeError: an unknown split.
-        DatasetError: no dataset named for a bundle, or one of another form.
+        RecipeError: an unknown split or checkpoint.
+        DatasetError: no dataset named for a bundle, or one of another form; a fold that is not in the split.
+        EinthovenError: another process judges the same run.
     """
     if split not in SPLITS:
         raise RecipeError(f"unknown split {split!r}; splits are {', '.join(SPLITS)}")
-    bundle = load_bundle(where)
-    run = Run(Path(where)) if dataset_path is None and (Path(where) / "recipe.yaml").is_file() else None
-    if run:
-        recipe = run.recipe()
-        dataset_path, n_resamples = recipe.data.dataset, recipe.evaluation.n_resamples
-    if dataset_path is None:
-        raise DatasetError("name a prepared dataset to judge this bundle on")
-    selected = select_for_bundle(bundle, open_dataset(dataset_path))
-    dataset, origin = selected.dataset, bundle.about["provenance"]
-    if run and dataset.listing_sha256 != origin["listing_sha256"]:
-        raise DatasetError(
-            f"{dataset.path}: not the dataset that this run was trained on; name it to judge the model on it"
-        )
-    dataset.verify()
-    folder = out or (run.path if run else Path(f"evaluation-{bundle.name}-on-{dataset.path.name}"))
-    rows = selected.rows[split]
-    announce(f"judging {bundle.name} on {len(rows):,} records of the {split} split")
-    began = time.perf_counter()
-    predictions = predict_dataset(bundle, dataset, rows, selected.targets[rows], progress)
+    source = Run(Path(where)) if (Path(where) / "recipe.yaml").is_file() else None
+    run = source if dataset_path is None else None
+    with ExitStack() as held:
+        if source and (run or prefer):
+            held.enter_context(locked(source.path))
+        bundle = _bundle(where, source, prefer, progress)
+        if run:
+            dataset = dataset_of_run(run, bundle)
+            n_resamples = run.recipe().evaluation.n_resamples if n_resamples is None else n_resamples
+        elif dataset_path is None:
+            raise DatasetError("name a prepared dataset to judge this bundle on")
+        else:
+            dataset = open_dataset(dataset_path)
+        selected = select_for_bundle(bundle, dataset)
+        part = part_of(selected, bundle, split, fold)
+        dataset.verify()
+        folder = out or _folder(run, bundle, selected)
+        if run is None or folder.resolve() != run.path.resolve():
+            held.enter_context(locked(folder))
+        announce(f"judging {bundle.name} on {len(part.rows):,} records of the {part.label} split")
+        how = {"n_resamples": N_RESAMPLES if n_resamples is None else n_resamples, "seed": seed}
+        return _judge(run, bundle, selected, part, folder, how, extras, progress)
+
+
+def _bundle(where: str | Path, source: Run | None, prefer: str | None, progress: Any) -> Bundle:
+    if prefer is None:
+        return load_bundle(where)
+    if source is None:
+        raise RecipeError(f"{where}: no run folder; only a run has other checkpoints to prefer")
+    return bundle_of_checkpoint(source, prefer, progress)
+
+
+def _folder(run: Run | None, bundle: Bundle, selected: Selected) -> Path:
+    if run is None:
+        return Path(f"evaluation-{bundle.name}-on-{selected.dataset.path.name}")
+    if bundle.path == run.bundle:
+        return run.path
+    return run.path / bundle.path.name.replace("bundle-", "evaluation-", 1)
+
+
+def part_of(selected: Selected, bundle: Bundle, split: str, fold: int | None = None) -> Part:
+    """Choose the records of a split, or of one fold of it.
+
+    Raises:
+        DatasetError: the fold is not in the split.
+    """
+    purpose = bundle.about["provenance"]["folds"]
+    folds, rows = list(purpose[split]), selected.rows[split]
+    if fold is None:
+        return Part(split, split, rows, folds, selected.n_unlabelled[split])
+    if fold not in folds:
+        home = [f"; it is in {name}: --split {name}" for name in SPLITS if fold in purpose[name]]
+        raise DatasetError(f"fold {fold} is not in the {split} split ({fold_range(folds)}){''.join(home)}")
+    every = rows_of_folds(selected.dataset.folds(purpose.get("split")), [fold])
+    chosen = rows[np.isin(rows, every)]
+    label = split if folds == [fold] else f"{split}-fold-{fold}"
+    return Part(split, label, chosen, [fold], len(every) - len(chosen))
+
+
+def _judge(
+    run: Run | None,
+    bundle: Bundle,
+    selected: Selected,
+    part: Part,
+    folder: Path,
+    how: dict[str, int],
+    extras: Extras,
+    progress: Callable[[int, int], None] | None,
+) -> Evaluated:
+    dataset, origin, began = selected.dataset, bundle.about["provenance"], time.perf_counter()
+    predictions = predict_dataset(bundle, dataset, part.rows, selected.targets[part.rows], progress)
+    signals = Signals(dataset, part.rows)
+    predictions = with_quality(predictions, signals)
     # By name: the same corpus prepared elsewhere holds the same patients.
     own = dataset.name == origin["dataset"]
-    fit_here = own and split == "validation" and len(rows) > 0
+    fit_here = own and part.split == "validation" and len(part.rows) > 0
     judged = decide_split(predictions, plan_of(bundle, selected), None if fit_here else bundle.decisions)
-    if run and fit_here:
+    if run and fit_here and part.whole:
         from einthoven.bundling import update_bundle
 
         bundle = update_bundle(bundle, judged.decisions.to_dict())
     judgement = judge(
-        split,
+        part.label,
         predictions,
         judged.decided,
         judged.decisions,
         how_decided=judged.how,
-        n_resamples=n_resamples,
-        caution=_caution(split) if own else [],
+        caution=caution_about(part.split) if own else [],
+        **how,
     )
     judgement |= {
         "dataset": {"name": dataset.name, "attribution": dataset.attribution},
         "judged": {"weights": bundle.about["files"]["model.safetensors"], "dataset": dataset.listing_sha256},
-        "folds": origin["folds"][split],
-        "n_unlabelled": selected.n_unlabelled[split],
+        "folds": part.folds,
+        "n_unlabelled": part.n_unlabelled,
         "descriptions": dict(bundle.descriptions),
         "seconds": time.perf_counter() - began,
     }
     if "macro" not in judgement:
         judgement["reason"] += f" in fold {', '.join(map(str, judgement['folds']))}"
-    _write(folder, run, bundle, judgement, predictions)
-    return Evaluated(folder, judgement)
+    judge_extras(judgement, predictions, judged, extras, how=how, model=bundle, signals=signals, progress=progress)
+    write_extras(folder, judgement, predictions, judged, extras, signals)
+    metrics = write_judgement(
+        folder,
+        judgement,
+        predictions,
+        title=f"{bundle.name}: {bundle.about['task']['name']}",
+        history=run.read_history() if run else [],
+        context=_context(bundle, run, part),
+        pdf=extras.pdf,
+    )
+    if run:
+        from einthoven.bundling import update_bundle
+
+        update_bundle(bundle, {"metrics": metrics}, model_card(bundle.about, list(metrics.values())))
+    return Evaluated(folder, judgement, predictions, bundle, selected, part, how["n_resamples"])
 
 
-def _caution(split: str) -> list[str]:
+def caution_about(split: str) -> list[str]:
+    """What makes figures on the model's own data optimistic, in sentences."""
     if split == "train":
         return ["The model was trained on these records: the figures say nothing about others."]
     if split == "validation":
@@ -118,11 +225,14 @@ def _caution(split: str) -> list[str]:
     return []
 
 
-def _context(bundle: Bundle, run: Run | None, split: str) -> dict[str, Any]:
+def _context(bundle: Bundle, run: Run | None, part: Part) -> dict[str, Any]:
     origin, network, spec = bundle.about["provenance"], bundle.about["network"], bundle.spec
-    commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET --split {split}"]
+    chosen = f"--split {part.split}" + ("" if part.whole else f" --fold {part.folds[0]}")
+    commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET {chosen}"]
     if run:
-        commands = [run.environment()["command"], f"einthoven evaluate {run.path} --split {split}"]
+        if bundle.path != run.bundle:
+            chosen += f" --prefer {bundle.path.name.removeprefix('bundle-')}"
+        commands = [run.environment()["command"], f"einthoven evaluate {run.path} {chosen}"]
     return {
         "model": {
             "name": network["name"],
@@ -141,5 +251,5 @@ def _context(bundle: Bundle, run: Run | None, split: str) -> dict[str, Any]:
         "environment": run.environment() if run else origin["versions"],
         "commands": list(commands),
         "timing": {"training": origin["seconds"]},
-        "bundle": str(run.bundle) if run else bundle.name,
+        "bundle": str(bundle.path) if run else bundle.name,
     }

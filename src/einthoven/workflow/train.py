@@ -9,6 +9,7 @@ from typing import Any
 
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError
+from einthoven.evaluation.novelty import fit_dataset_novelty
 from einthoven.training.recipe import Recipe
 from einthoven.training.runs import Run, open_run
 from einthoven.workflow.deciding import plan_for
@@ -91,7 +92,7 @@ def _check_trainable(selected: Selected, recipe: Recipe) -> None:
 
 
 def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: str) -> None:
-    from einthoven.bundling import save_bundle
+    from einthoven.bundling import add_novelty, save_bundle
     from einthoven.models.weights import load_weights
 
     model = trainer.judged
@@ -128,7 +129,9 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
         "provenance": _provenance(run, recipe, trainer, selected, engine),
         "licence": LICENCE,
     }
-    save_bundle(run.bundle, model, about)
+    bundle = save_bundle(run.bundle, model, about)
+    rows = selected.rows
+    add_novelty(bundle, fit_dataset_novelty(dataset, rows["train"], rows["validation"], seed=recipe.seed))
 
 
 def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: str) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from einthoven.errors import DatasetError, EinthovenError
+from einthoven.evaluation.pdf import write_pdf
 from einthoven.evaluation.predictions import Predictions, read_predictions, write_predictions
 from einthoven.evaluation.report import write_report
+from einthoven.evaluation.tables import per_class_rows, subgroup_rows, write_csv
 from einthoven.files import read_json, write_json
 from einthoven.plots.curves import roc_pr_figure, save_figure
 from einthoven.workflow.selection import SPLITS
@@ -26,6 +28,7 @@ def write_judgement(
     title: str,
     history: Sequence[dict[str, Any]] = (),
     context: Mapping[str, Any],
+    pdf: bool = False,
 ) -> dict[str, Any]:
     """Write predictions, metrics, plots and report; splits judged earlier stay in them.
 
@@ -36,6 +39,7 @@ def write_judgement(
         title: of the report.
         history: figures per epoch, where something was trained.
         context: see ``write_report``.
+        pdf: also print the report.
 
     Returns:
         What ``metrics.json`` now holds: the judgement of each split.
@@ -67,6 +71,10 @@ def write_judgement(
         history=list(history),
         context=dict(context),
     )
+    for name, rows in (("per-class", per_class_rows(metrics)), ("subgroups", subgroup_rows(metrics))):
+        write_csv(folder / f"{name}.csv", rows)
+    if pdf:
+        write_pdf(folder / "report.html", folder / "report.pdf")
     return metrics
 
 
