@@ -44,7 +44,7 @@ def test_an_array_keeps_its_values(version, dtype):
     record = read(npy(array, version=version), **STATED)
     np.testing.assert_array_equal(record.signal, array.astype(np.float32))
     assert (record.leads, record.fs, record.unit, record.record_id) == (TWELVE_LEADS, 500.0, "mV", "r")
-    assert "(leads, samples): 60 samples of 12 leads" in record.notes[1]
+    assert "(leads, samples), by its 12 leads" in record.notes[1]
 
 
 def test_a_path_reads_as_an_upload_does(tmp_path):

@@ -210,6 +210,5 @@ def _axes(
     if shape[0] == shape[1]:
         raise RecordError(f"{name}: both axes are {n} long, so time cannot be told from leads; transpose or cut it")
     transpose = shape[1] == n
-    n_samples = shape[0] if transpose else shape[1]
     order = "(samples, leads)" if transpose else "(leads, samples)"
-    return leads, transpose, (*notes, f"The array's axes were taken as {order}: {n_samples} samples of {n} leads.")
+    return leads, transpose, (*notes, f"The array's axes were taken as {order}, by its {n} leads.")
