@@ -78,11 +78,14 @@ def evaluate(
     dataset.verify()
     folder = out or (run.path if run else Path(f"evaluation-{bundle.name}-on-{dataset.path.name}"))
     rows = selected.rows[split]
+    # By name: the same corpus prepared elsewhere holds the same patients.
+    own = dataset.name == origin["dataset"]
+    leaks = selected.leaks or origin.get("leaks")
+    if own and leaks:
+        announce(f"warning: the folds leak by design: {leaks}")
     announce(f"judging {bundle.name} on {len(rows):,} records of the {split} split")
     began = time.perf_counter()
     predictions = predict_dataset(bundle, dataset, rows, selected.targets[rows], progress)
-    # By name: the same corpus prepared elsewhere holds the same patients.
-    own = dataset.name == origin["dataset"]
     own_validation = own and split == "validation"
     if run and own_validation:
         bundle = _with_thresholds(bundle, predictions)
@@ -93,7 +96,7 @@ def evaluate(
         thresholds=bundle.thresholds,
         fitted_here=bundle.about["thresholds"]["method"] if own_validation and bundle.kind == "multilabel" else None,
         n_resamples=n_resamples,
-        caution=_caution(split) if own else [],
+        caution=_caution(split, leaks) if own else [],
     )
     judgement |= {
         "dataset": {"name": dataset.name, "attribution": dataset.attribution},
@@ -109,12 +112,14 @@ def evaluate(
     return Evaluated(folder, judgement)
 
 
-def _caution(split: str) -> list[str]:
+def _caution(split: str, leaks: str | None) -> list[str]:
+    said = [f"The folds leak by design: {leaks}."] if leaks else []
     if split == "train":
-        return ["The model was trained on these records: the figures say nothing about others."]
+        said.append("The model was trained on these records: the figures say nothing about others.")
     if split == "validation":
-        return ["This split chose the epoch that was kept, so its AUROC is slightly optimistic; the test split is not."]
-    return []
+        remark = "" if leaks else "; the test split is not"
+        said.append(f"This split chose the epoch that was kept, so its AUROC is slightly optimistic{remark}.")
+    return said
 
 
 def _with_thresholds(bundle: Bundle, predictions: Predictions) -> Bundle:
