@@ -120,8 +120,8 @@ def test_records_of_other_length_are_compared_with_their_like(audited):
 
 def test_unknown_patients_are_said_to_be_unknown(audited):
     found = audited(patient_id=[None] * 40)
-    assert (found.verdict, found.leaks) == ("no leak found", False)
-    assert found.why.startswith("patients unknown: 40 records have no patient id")
+    assert (found.verdict, found.leaks) == ("patients unknown", False)
+    assert found.why.startswith("40 records have no patient id")
     assert found.parts["folds"][0]["patients"] is None
 
 

@@ -17,7 +17,7 @@ from einthoven.splits import SplitAbout, crossing_patients, read_about, rows_of_
 
 __all__ = ["Audit", "audit_dataset"]
 
-Verdict = Literal["no leak", "no leak found", "leak", "leaks by design", "no folds"]
+Verdict = Literal["no leak", "patients unknown", "leak", "leaks by design", "no folds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Audit:
         dataset: its folder's name.
         split: its name; None for the corpus' own folds.
         task: whose prevalence is compared.
-        verdict: ``"no leak"`` is proven; ``"no leak found"`` leaves records of unknown patient.
+        verdict: ``"no leak"`` is proven; ``"patients unknown"`` that nothing can prove it.
         why: the verdict in a sentence.
         parts: of each fold and each source: records, patients (None where unknown), prevalence per class.
         deviations: of folds and of sources: class, part and size of the largest difference from all records.
@@ -120,7 +120,7 @@ def _verdict(
         found += [f"{len(shared):,} signals"] if shared else []
         return "leak", f"{' and '.join(found)} are in more than one fold"
     if unknown:
-        return "no leak found", f"patients unknown: {unknown:,} records have no patient id; no signal is in two folds"
+        return "patients unknown", f"{unknown:,} records have no patient id; no signal is in two folds"
     return "no leak", "no patient and no signal is in two folds"
 
 
