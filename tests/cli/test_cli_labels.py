@@ -3,8 +3,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from einthoven.corpora.synthetic import write_synthetic_corpus
 
 
@@ -39,7 +37,7 @@ def test_explain_tells_what_a_code_is_everywhere():
     for part in ("right bundle branch block", "part of 6374002", "class RBBB, with 713427006", "from aha: 106"):
         assert part in done.stdout
     assert "no counterpart" in einthoven("labels", "explain", "HVOLT").stdout
-    assert "more: add words or --system" in einthoven("labels", "explain", "a").stdout or True
+    assert "more: add words or --system" in einthoven("labels", "explain", "al").stdout
     assert "did you mean" in refused("labels", "explain", "IRBB")
 
 
@@ -83,7 +81,7 @@ def test_convert_writes_nothing_when_a_line_is_wrong_or_a_file_would_be_lost(tmp
 
 def test_sinus_rhythm_is_imputed_only_when_asked_and_its_rows_are_written(tmp_path):
     (tmp_path / "in.csv").write_text("id,AHA_Code\n1,147\n2,50\n")
-    training = "".join(f"{k},{'164889003' if k % 3 else '426783006;164934002'}\n" for k in range(60))
+    training = "".join(f"{k},{'164889003' if k % 2 else '426783006;164934002'}\n" for k in range(600))
     (tmp_path / "train.csv").write_text("id,codes\n" + training)
     where = ("labels", "convert", tmp_path / "in.csv", tmp_path / "out.csv", "--from", "aha")
     asked = ("--impute-sinus-rhythm", tmp_path / "train.csv")
@@ -99,7 +97,6 @@ def test_sinus_rhythm_is_imputed_only_when_asked_and_its_rows_are_written(tmp_pa
     assert "works on SNOMED CT codes" in refused(*other)
 
 
-@pytest.mark.slow
 def test_prepare_converts_the_labels_and_keeps_the_report(tmp_path):
     write_synthetic_corpus(tmp_path / "s", 12, seed=0)
     done = einthoven("prepare", "ptb-xl", tmp_path / "s", tmp_path / "d", "--labels", "snomed", "--workers", 1)

@@ -46,8 +46,8 @@ def show(
     if task is None:
         for code, statement in loaded.table.items():
             print(f"{code:<16} {statement.abbreviation:<10} {statement.description}")
-        for code, words in loaded.modifiers.items():
-            print(f"+{code:<15} {'modifier':<10} {words}")
+        for code, meaning in loaded.modifiers.items():
+            print(f"+{code:<15} {'modifier':<10} {meaning}")
         return
     words = make_task(task, loaded.table).descriptions
     for name, codes in loaded.class_codes(task).items():
@@ -56,15 +56,17 @@ def show(
 
 @labels.command()
 def explain(
-    code: Annotated[str, typer.Argument(help="a code, an abbreviation, or words of a description")],
+    code: Annotated[str, typer.Argument(help="a code, an abbreviation, a class, or words of a description")],
     system: Annotated[str | None, typer.Option(help="search this one only  [default: all]")] = None,
 ) -> None:
-    """Say what a code is, what it is part of, and what it is in other systems."""
-    from einthoven.labels import explain_code, find_codes
+    """Say what a code or class is, what it is part of, and what it is in other systems."""
+    from einthoven.labels import explain_code, find_classes, find_codes
 
     found = find_codes(code, system)
-    for name, one in found[:_SHOWN]:
-        _print_meaning(explain_code(name, one))
+    for one in find_classes(code, system):
+        print(f"{one.system} task {one.task}, class {one.name}: {one.description}  [{', '.join(one.codes)}]")
+    for where, match in found[:_SHOWN]:
+        _print_meaning(explain_code(where, match))
     if len(found) > _SHOWN:
         print(f"and {len(found) - _SHOWN} more: add words or --system")
 
