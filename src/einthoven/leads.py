@@ -37,9 +37,11 @@ _CANONICAL |= {f"LEAD{k + 1}": name for k, name in enumerate(TWELVE_LEADS)}
 def canonical_lead(name: str) -> str:
     """Return the canonical name of a lead, or ``name`` stripped where it is not known.
 
-    >>> canonical_lead("avr "), canonical_lead("Lead II"), canonical_lead("lead7"), canonical_lead("ECG 1")
-    ('aVR', 'II', 'V1', 'ECG 1')
+    >>> canonical_lead("avr "), canonical_lead("Lead II"), canonical_lead("lead7"), canonical_lead("-aVR")
+    ('aVR', 'II', 'V1', '-aVR')
     """
+    if name.strip().startswith("-"):
+        return name.strip()  # -aVR is not aVR
     key = name.strip().upper().replace("_", " ")
     squeezed = key.replace(" ", "").replace("-", "")
     for candidate in (squeezed, squeezed.removeprefix("LEAD"), squeezed.removeprefix("ECG")):

@@ -14,10 +14,9 @@ from einthoven.errors import EinthovenError
 from einthoven.evaluation.judge import judge
 from einthoven.evaluation.predictions import Predictions
 from einthoven.evaluation.report import write_report
-from einthoven.evaluation.report_limits import gap_sentence, loss_sentence
-from einthoven.evaluation.report_parts import in_words, signed
 from einthoven.evaluation.sources import cross_source_table, fold_summary
 from einthoven.evaluation.subgroups import judge_subgroups
+from einthoven.evaluation.wording import gap_sentence, in_words, loss_sentence, signed
 from einthoven.workflow.deciding import decide_split
 
 SECTIONS = (

@@ -54,4 +54,4 @@ def download_corpus(
     if source.then:
         print(f"then    {source.then}")
     if name in list_corpora():
-        print(f"next    einthoven prepare {name} {dest}")
+        print(f"next    einthoven prepare {name} {dest} {source.parts[part].prepare}".rstrip())

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from einthoven.cli.evaluate import evaluate
+from einthoven.cli.labels import labels
 from einthoven.cli.sources import sources
 from einthoven.errors import EinthovenError, MissingExtraError
 from einthoven.threads import be_patient
@@ -24,9 +25,12 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # brackets are brackets
     help="Any ECG file in; a trained, honestly judged and deployable classifier out. Not a medical device.",
 )
 
+
+app.add_typer(labels, name="labels")
 
 # Optional packages, and the extra that brings each.
 _EXTRA_OF = dict.fromkeys(("torch", "tensorboard", "onnx", "onnxscript"), "train")
@@ -41,9 +45,10 @@ def run() -> None:
     except EinthovenError as error:
         _fail(str(error), 130 if isinstance(error, _InterruptedByUserError) else 2)
     except ModuleNotFoundError as error:
-        if error.name not in _EXTRA_OF:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRA_OF:
             raise
-        _fail(str(MissingExtraError("this", _EXTRA_OF[error.name])), 2)
+        _fail(str(MissingExtraError("this", _EXTRA_OF[package])), 2)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
 
@@ -118,6 +123,9 @@ def prepare(
     options: Annotated[
         list[str] | None, typer.Option("--set", help="an option of the corpus, as key=value; repeatable")
     ] = None,
+    system: Annotated[
+        str | None, typer.Option("--labels", help="convert the labels to this system; see 'einthoven labels list'")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: all cores]")] = None,
     overwrite: Annotated[bool, typer.Option(help="replace a dataset made otherwise")] = False,
     skip_unreadable: Annotated[
@@ -129,7 +137,88 @@ def prepare(
 
     form = {"fs": fs, "leads": leads, "band": band, "notch": notch}
     with _continuable():
-        prepare_corpus(corpus, source, dest, form, options or [], workers, overwrite, skip_unreadable)
+        prepare_corpus(corpus, source, dest, form, options or [], system, workers, overwrite, skip_unreadable)
+
+
+@app.command()
+def split(
+    dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
+    more_csv: Annotated[list[Path] | None, typer.Argument(help="further tables of --from-csv", metavar="CSV")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="kfold, source-kfold, shuffle, nested, leave-one-source-out, inter-patient, official or random-beats"
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="of the split  [default: the method]")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="whose classes are kept in proportion  [default: superdiagnostic or all]")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="how many, of kfold and source-kfold  [default: 5]")] = None,
+    shares: Annotated[
+        str | None, typer.Option(help="of the parts, as 0.8,0.1,0.1; of nested the sizes, as 1/2,1/4,1/8")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="of what is drawn  [default: 0]")] = None,
+    ungrouped: Annotated[
+        bool, typer.Option("--ungrouped", help="take each record of unknown patient for a patient of its own")
+    ] = False,
+    validation: Annotated[
+        str | None, typer.Option(help="of leave-one-source-out: next, each, or a source  [default: next]")
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="the split that nested divides further  [default: the corpus']")
+    ] = None,
+    from_csv: Annotated[
+        Path | None, typer.Option(help="make it from tables of earlier toolkits: train.csv validation.csv test.csv")
+    ] = None,
+    recipes: Annotated[Path | None, typer.Option(help="folder to write a recipe per use of the split into")] = None,
+    like: Annotated[Path | None, typer.Option(help="a recipe whose model and training the recipes have")] = None,
+    csv: Annotated[Path | None, typer.Option(help="folder to write tables for earlier toolkits into")] = None,
+    csv_suffix: Annotated[str, typer.Option(help="what follows the record's name in the tables, as .mat")] = "",
+    overwrite: Annotated[bool, typer.Option(help="replace a split of that name")] = False,
+) -> None:
+    """Divide a dataset into folds, patients whole and every class in proportion, or by source or publication."""
+    from einthoven.cli.split import split_dataset
+    from einthoven.errors import EinthovenError
+
+    if more_csv and not from_csv:
+        raise EinthovenError(f"what is {more_csv[0]}? tables are imported with --from-csv")
+    options = {"folds": folds, "shares": shares, "seed": seed, "validation": validation, "ungrouped": ungrouped or None}
+    choices = {"name": name, "task": task, "of": of, "overwrite": overwrite}
+    outputs = {"recipes": recipes, "like": like, "csv": csv, "suffix": csv_suffix}
+    tables = [from_csv, *(more_csv or [])] if from_csv else []
+    split_dataset(dataset, method, tables, choices, options, outputs)
+
+
+@app.command()
+def audit(
+    dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
+    split: Annotated[str | None, typer.Option(help="a split of its folder  [default: the corpus' own folds]")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="whose prevalence is compared  [default: superdiagnostic or all]")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Prove that no patient and no duplicate signal crosses folds; exit code 2 where one does."""
+    from einthoven.cli.split import audit_folds
+
+    audit_folds(dataset, split, task, as_json)
+
+
+@app.command()
+def samples(
+    dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
+    dest: Annotated[Path, typer.Argument(help="folder to write CSV files and index.csv into")],
+    per_class: Annotated[int, typer.Option(min=1, help="records per class")] = 3,
+    task: Annotated[str | None, typer.Option(help="whose classes are shown  [default: superdiagnostic or all]")] = None,
+    folds: Annotated[str | None, typer.Option(help="choose from these folds only, as 9,10")] = None,
+    split: Annotated[str | None, typer.Option(help="whose folds  [default: the corpus' own]")] = None,
+    overwrite: Annotated[bool, typer.Option(help="write into a folder that is not empty")] = False,
+) -> None:
+    """Export representative records of each class as CSV files, in mV with a time column."""
+    from einthoven.cli.split import export_samples
+
+    export_samples(dataset, dest, per_class, task, folds, split, overwrite)
 
 
 @app.command()

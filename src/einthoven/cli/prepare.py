@@ -19,16 +19,23 @@ def prepare_corpus(
     dest: Path | None,
     form: Mapping[str, Any],
     options: Sequence[str],
+    system: str | None,
     workers: int | None,
     overwrite: bool,
     skip_unreadable: bool,
 ) -> None:
     """Prepare a dataset and say what was found."""
+    from einthoven.cli.labels import write_losses
     from einthoven.corpora import open_corpus
+    from einthoven.corpora.relabel import relabel
     from einthoven.preparation import prepare
 
     changes = _changes(form)
     corpus = open_corpus(name, source, wanted_fs=form["fs"], **_options(options))
+    losses = None
+    if system is not None:
+        corpus, losses = relabel(corpus, system)
+        print(losses)
     for note in corpus.notes:
         print(f"note: {note}")
     spec = replace(corpus.spec, **changes)
@@ -37,9 +44,12 @@ def prepare_corpus(
         dataset = prepare(
             corpus, dest, spec, workers=workers, overwrite=overwrite, skip_unreadable=skip_unreadable, progress=progress
         )
+    if losses is not None:
+        write_losses(dest / "label_losses.csv", losses)
     patients = len({p for p in dataset.records.patient_id if p is not None})
+    leads = "1 lead" if len(spec.leads) == 1 else f"{len(spec.leads)} leads"
     of_whom = f" of {patients:,} patients" if patients else " (patients unknown)"
-    print(f"{dest}: {len(dataset):,} records{of_whom}, {len(spec.leads)} leads at {spec.fs:g} Hz")
+    print(f"{dest}: {len(dataset):,} records{of_whom}, {leads} at {spec.fs:g} Hz")
     if lost := len(corpus.entries) - len(dataset):
         print(f"{lost:,} records could not be read and were left out: see {dest / 'skipped.csv'}")
 

@@ -38,15 +38,15 @@ def bar(description: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def transfer_bar(description: str) -> Iterator[Callable[[int, int, int, int | None], None]]:
-    """Yield a function (files, files in all, bytes, bytes expected or None) that moves a bar of files and bytes."""
+def transfer_bar(description: str) -> Iterator[Callable[[int, int, int, int], None]]:
+    """Yield a function (files, files in all, bytes, bytes expected) that moves a bar of files and bytes."""
     began = monotonic()
     with _progress() as progress:
         task = progress.add_task(description, total=None, note="")
 
-        def move(files: int, total: int, n_bytes: int, expected: int | None) -> None:
-            of = f" of about {decimal(expected)}" if expected else ""
-            note = f"{decimal(n_bytes)}{of}, {decimal(int(n_bytes / max(monotonic() - began, 1e-3)))}/s"
+        def move(files: int, total: int, n_bytes: int, expected: int) -> None:
+            speed = int(n_bytes / max(monotonic() - began, 1e-3))
+            note = f"{decimal(n_bytes)} of about {decimal(expected)}, {decimal(speed)}/s"
             progress.update(task, completed=files, total=total, note=note)
 
         yield move

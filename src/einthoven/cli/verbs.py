@@ -201,7 +201,13 @@ def _formats() -> dict[str, str]:
 
 
 def _tasks() -> dict[str, str]:
-    return {"all": "every code is a class"}
+    from einthoven.labels import load_system, system_names
+
+    tasks: dict[str, list[str]] = {}
+    for system in map(load_system, system_names()):
+        for task in system.tasks:
+            tasks.setdefault(task, []).append(f"{system.name}: {len(system.class_codes(task))} classes")
+    return {task: "; ".join(counts) for task, counts in tasks.items()}
 
 
 def _augmentations() -> dict[str, str]:

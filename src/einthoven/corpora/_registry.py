@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ class Entry:
             the file or end after it; what was not recorded is missing.
         duration_s: the part's length; for a whole file its length where the listing tells.
         stated_fs: rate that the listing gives the file, which must then have it.
+        stated_unit: unit that the listing gives the file; it goes before what the file says.
+        stated_leads: likewise the lead names, in the file's order.
     """
 
     record_id: str
@@ -59,6 +62,8 @@ class Entry:
     start_s: float | None = None
     duration_s: float | None = None
     stated_fs: float | None = None
+    stated_unit: str | None = None
+    stated_leads: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +86,14 @@ def read_entries(entries: Sequence[Entry]) -> Iterator[Record]:
 
 def read_stated(entry: Entry) -> Record:
     """Read one entry's file; the rate that its listing states helps where the file tells none, and must agree."""
-    if entry.stated_fs is None:
-        return read_record(entry.path)
+    read = partial(read_record, entry.path, unit=entry.stated_unit, leads=entry.stated_leads)
     try:
-        record = read_record(entry.path)
+        record = read()
     except RecordError:
-        return read_record(entry.path, fs=entry.stated_fs)
-    if record.fs != entry.stated_fs:
+        if entry.stated_fs is None:
+            raise
+        return read(fs=entry.stated_fs)
+    if entry.stated_fs not in (None, record.fs):
         raise RecordError(
             f"{entry.path}: is sampled at {record.fs:g} Hz, but its listing states {entry.stated_fs:g} Hz; correct one"
         )

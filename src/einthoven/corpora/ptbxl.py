@@ -9,9 +9,12 @@ import csv
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from einthoven.corpora._registry import Corpus, Entry, register_corpus
+from einthoven.corpora.ptbxl_plus import ATTRIBUTION as PLUS_ATTRIBUTION
+from einthoven.corpora.ptbxl_plus import read_features
 from einthoven.errors import DatasetError
 from einthoven.labels import Statement, scp_statement
 
@@ -26,17 +29,28 @@ _OVER_89 = 300  # PTB-XL's age of everyone over 89, as the HIPAA safe harbour as
 
 
 @register_corpus("ptb-xl")
-def open_ptbxl(root: Path, *, fs: float | str | None = None, wanted_fs: float | None = None) -> Corpus:
+def open_ptbxl(
+    root: Path,
+    *,
+    fs: float | str | None = None,
+    wanted_fs: float | None = None,
+    features: str | None = None,
+    feature_sets: str | None = None,
+) -> Corpus:
     """PTB-XL (also the synthetic corpus, which has its layout).
 
     Args:
         root: the folder with ``ptbxl_database.csv``, ``scp_statements.csv`` and ``records100`` or ``records500``.
         fs: 100 or 500 Hz; by default 100, and 500 where ``wanted_fs`` is higher than 100.
         wanted_fs: the rate that signals will be brought to.
+        features: the folder of PTB-XL+, whose measurements are joined to the records.
+        feature_sets: which of them: ``12sl``, ``ecgdeli`` and ``unig``, comma-separated; by default all three.
 
     Raises:
         DatasetError: a table is missing or has a row that cannot be read.
     """
+    if feature_sets is not None and features is None:
+        raise DatasetError("feature_sets chooses tables of PTB-XL+; say where they are with --set features=FOLDER")
     fs = _published_rate(fs, wanted_fs)
     rows = _read_table(root / "ptbxl_database.csv", ("ecg_id", "patient_id", "scp_codes", _FILE_COLUMN[fs]))
     table = _read_statements(root / "scp_statements.csv")
@@ -46,7 +60,14 @@ def open_ptbxl(root: Path, *, fs: float | str | None = None, wanted_fs: float | 
     entries = [_entry(root, row, _FILE_COLUMN[fs], number, table) for number, row in enumerate(rows, start=2)]
     # another corpus in this layout names itself in a column of its own
     name = "+".join(sorted({entry.source for entry in entries})).lower()
-    return Corpus(name, entries, "scp", table, attribution)
+    corpus = Corpus(name, entries, "scp", table, attribution)
+    return corpus if features is None else _with_features(corpus, Path(features), feature_sets)
+
+
+def _with_features(corpus: Corpus, folder: Path, sets: str | None) -> Corpus:
+    found, notes = read_features(folder, sets, [entry.record_id for entry in corpus.entries])
+    attribution = f"{corpus.attribution}; {PLUS_ATTRIBUTION}"
+    return replace(corpus, features=found, attribution=attribution, notes=(*corpus.notes, *notes))
 
 
 def _published_rate(fs: float | str | None, wanted_fs: float | None) -> float:

@@ -6,10 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from einthoven.decisions import parse_rule
-from einthoven.evaluation.report_limits import COLUMN_WORDS, gap_sentence, loss_sentence
-from einthoven.evaluation.report_parts import in_words
-from einthoven.evaluation.report_trust import CALIBRATION_WORDS
-from einthoven.evaluation.wording import cohort, decimal, estimate, fold_range, key_label, percent
+from einthoven.evaluation.wording import (
+    CALIBRATION_WORDS,
+    COLUMN_WORDS,
+    cohort,
+    decimal,
+    estimate,
+    fold_range,
+    gap_sentence,
+    in_words,
+    key_label,
+    loss_sentence,
+    percent,
+)
 
 __all__ = ["model_card"]
 

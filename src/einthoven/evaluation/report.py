@@ -14,10 +14,9 @@ import jinja2
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from einthoven.evaluation.report_limits import COLUMN_WORDS
 from einthoven.evaluation.report_parts import Json, drawing, figure
 from einthoven.evaluation.report_split import split_view
-from einthoven.evaluation.wording import ABSENT, cohort, decimal, duration, fold_range, key_label, linked
+from einthoven.evaluation.wording import ABSENT, COLUMN_WORDS, cohort, decimal, duration, fold_range, key_label, linked
 from einthoven.files import atomic_write
 from einthoven.plots.curves import chosen_epoch, history_figure
 

@@ -11,13 +11,23 @@ import numpy as np
 from markupsafe import Markup
 
 from einthoven.errors import EinthovenError
-from einthoven.evaluation.report_parts import AXIS_WIDTH, Json, axis_floor, figure, in_words, signed
-from einthoven.evaluation.wording import ABSENT, counted, decimal, key_label, percent
+from einthoven.evaluation.report_parts import AXIS_WIDTH, Json, axis_floor, figure
+from einthoven.evaluation.wording import (
+    ABSENT,
+    COLUMN_WORDS,
+    counted,
+    decimal,
+    gap_sentence,
+    in_words,
+    key_label,
+    loss_of,
+    loss_sentence,
+    percent,
+    signed,
+)
 
-__all__ = ["COLUMN_WORDS", "gap_sentence", "loss_sentence", "novelty", "robustness", "subgroups", "worst_errors"]
+__all__ = ["novelty", "robustness", "subgroups", "worst_errors"]
 
-COLUMN_WORDS = {"sex": "Sex", "age": "Age", "source": "Source", "quality": "Signal quality"}
-_SMALL = 0.01  # a loss of macro AUROC that changes little
 _LARGE = 0.05
 _SEEN = 0.5  # share of records refused or called unlike training, from which a fault does not go unnoticed
 
@@ -48,26 +58,6 @@ def _column(column: Json, floor: float) -> dict[str, Any]:
         "names": [row["group"] for row in judged],
         "classes": _per_class(judged),
     }
-
-
-def gap_sentence(column: Json) -> str:
-    """Say how far the groups of a column lie apart, and which of them beyond chance."""
-    gap = column["gap"]
-    if gap is None:
-        return "Too few groups could be judged to compare them."
-    apart = [row["group"] for row in column["groups"] if row.get("apart")]
-    n = len(column["gap_classes"])
-    over = "the one class" if n == 1 else f"the {n} classes"
-    first = (
-        f"Over {over} judged in every group, macro AUROC is highest in “{gap['highest']}” and lowest in "
-        f"“{gap['lowest']}”: a gap of {decimal(gap['value'])}."
-    )
-    if all(row.get("apart") is None for row in column["groups"]):
-        return first
-    if not apart:
-        return f"{first} No group differs from the other records by more than chance."
-    quoted = in_words([f"“{name}”" for name in apart])
-    return f"{first} Beyond chance, {quoted} {'differs' if len(apart) == 1 else 'differ'} from the other records."
 
 
 def _group(row: Json, floor: float, differing: bool) -> dict[str, Any]:
@@ -110,26 +100,13 @@ def robustness(judgement: Json) -> dict[str, Any] | None:
         "who": f"{found['n_records']:,}" + (f" of {found['n_all']:,}" if found["n_all"] != found["n_records"] else ""),
         "clean": decimal(found["clean"]["auroc"]),
         "sentence": loss_sentence(rows),
-        "unseen": in_words([_loss(row) for row in rows if _unseen(row)]),
+        "unseen": in_words([loss_of(row) for row in rows if _unseen(row)]),
         "drawn": any(row["difference"]["low"] is not None for row in rows),
         "axis": {"low": _tick(low), "zero": round(_place(0.0, low, high), 1), "high": _tick(high)},
         "faults": [_fault(group, low, high) for group in faults.values()],
         "rows": [_condition(row) for row in rows],
         "skipped": [f"{row['perturbation']} {row['level']}: {row['reason']}" for row in found.get("skipped") or []],
     }
-
-
-def loss_sentence(rows: Sequence[Json]) -> str:
-    """Say how many conditions cost little, and which cost most."""
-    small = sum(row["difference"]["value"] > -_SMALL for row in rows)
-    ranked = sorted(rows, key=lambda row: float(row["difference"]["value"]))[:3]
-    worst = [_loss(row) for row in ranked if row["difference"]["value"] <= -_SMALL]
-    first = f"Of {len(rows)} simulated recording faults, {small} cost less than {_SMALL:g} of macro AUROC."
-    return f"{first} The costliest: {in_words(worst)}." if worst else first
-
-
-def _loss(row: Json) -> str:
-    return f"{row['condition']} ({signed({'value': row['difference']['value']})})"
 
 
 def _unseen(row: Json) -> bool:

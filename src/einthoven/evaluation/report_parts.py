@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from einthoven.evaluation.wording import ABSENT, decimal
 from einthoven.plots.inline import figure_svg
 
-__all__ = ["AXIS_WIDTH", "MANY_CLASSES", "Json", "axis_floor", "drawing", "figure", "in_words", "signed"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["AXIS_WIDTH", "MANY_CLASSES", "Json", "axis_floor", "drawing", "figure"]
 
 Json = Mapping[str, Any]
 
@@ -45,34 +47,6 @@ def axis_floor(figures: Iterable[Json | None]) -> float:
     ends = [f["value"] if f.get("low") is None else f["low"] for f in figures if f]
     lowest = np.floor(10 * min(ends, default=0.5)) / 10
     return float(min(lowest, 0.9)) if lowest >= 0.5 else 0.0
-
-
-def signed(interval: Json | None) -> str:
-    """Return a difference with its sign and interval.
-
-    >>> signed({"value": -0.0312, "low": -0.04, "high": -0.02}), signed(None)
-    ('−0.031 [−0.040, −0.020]', '–')
-    """
-    if interval is None or interval.get("value") is None:
-        return ABSENT
-    value, low, high = (_signed(interval.get(key)) for key in ("value", "low", "high"))
-    return value if interval.get("low") is None else f"{value} [{low}, {high}]"
-
-
-def _signed(value: float | None) -> str:
-    if value is None:
-        return ABSENT
-    text = f"{value:+.3f}"
-    return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
-
-
-def in_words(names: Sequence[str], joint: str = "and") -> str:
-    """Return names as a sentence lists them.
-
-    >>> in_words(["CD", "HYP", "MI"]), in_words(["CD"], "or")
-    ('CD, HYP and MI', 'CD')
-    """
-    return f" {joint} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def drawing(fig: Figure, spoken: str) -> Markup:

@@ -115,6 +115,7 @@ def _discrimination(judgement: Json, pair: tuple[Array, Array] | None) -> dict[s
         "floor": floor,
         "baseline": _baseline(rows),
         "folded": folded,
+        "n_shown": MANY_CLASSES if folded else len(rows),
         "curves": _curves(judgement["split"], pair, judgement["classes"]) if pair else None,
         "thresholds": any(row.get("threshold") is not None for row in rows),
         "decisions": sentence(judgement.get("decisions") or ""),

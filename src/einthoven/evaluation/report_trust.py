@@ -6,20 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from einthoven.decisions.calibration import MIN_CASES
-from einthoven.evaluation.report_parts import MANY_CLASSES, Json, drawing, in_words
-from einthoven.evaluation.wording import ABSENT, counted, decimal, percent
+from einthoven.evaluation.report_parts import MANY_CLASSES, Json, drawing
+from einthoven.evaluation.wording import ABSENT, CALIBRATION_WORDS, counted, decimal, in_words, percent
 from einthoven.plots.trust import reliability_figure, risk_coverage_figure
 
-__all__ = ["CALIBRATION_WORDS", "abstention", "calibration", "conformal", "confusion", "contradictions", "counts"]
+__all__ = ["abstention", "calibration", "conformal", "confusion", "contradictions", "counts"]
 
-CALIBRATION_WORDS = {
-    "none": "No calibration was fitted: the probabilities are the network’s own scores.",
-    "softmax": "One temperature was fitted for all classes together (Guo et al. 2017).",
-    "temperature": "The log-odds of each class were divided by a fitted temperature (Guo et al. 2017).",
-    "platt": "The log-odds of each class were stretched and shifted by a fitted line (Platt 1999).",
-    "beta": "The scores of each class were mapped by a fitted beta curve (Kull et al. 2017).",
-    "isotonic": "The scores of each class were mapped by a fitted rising staircase (Zadrozny and Elkan 2002).",
-}
 _FITS = {
     "ece": ("Calibration error", "mean gap between predicted and observed frequency, 15 bins"),
     "brier": ("Brier score", "mean squared error of the probability"),
@@ -74,7 +66,8 @@ def conformal(judgement: Json) -> dict[str, Any] | None:
     found = judgement.get("conformal")
     if not found:
         return None
-    keys = ("positives_covered", "negatives_covered", "undecided")
+    keys = ["positives_covered", "negatives_covered", "undecided"]
+    keys += ["neither"] if "neither" in found["per_class"][0] else []
     pairs = zip(judgement["per_class"], found["per_class"], strict=True)
     ranked = sorted(pairs, key=lambda pair: -pair[0]["positives"])
     rows = [{"class": row["class"], "cells": [percent(share[key]) for key in keys]} for row, share in ranked]
@@ -85,6 +78,7 @@ def conformal(judgement: Json) -> dict[str, Any] | None:
         "covered": percent(found["covered"]),
         "fewest": int(1 / error - 1 - 1e-9) + 1,
         "rows": rows,
+        "neither": "neither" in keys,
         "example": _coverage_example(ranked),
         "folded": len(rows) > MANY_CLASSES,
     }
@@ -102,7 +96,7 @@ def _coverage_example(ranked: Sequence[tuple[Json, Json]]) -> str:
     kept, undecided = percent(share["positives_covered"]), percent(share["undecided"])
     return (
         f"of the {counted(row['positives'], 'record')} with {row['class']}, {kept}\u00a0% keep “present” as a possible "
-        f"answer; {undecided}\u00a0% of all records are undecided about it and are for a human to read."
+        f"answer; {undecided}\u00a0% of all records are undecided about it."
     )
 
 

@@ -12,19 +12,36 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "CALIBRATION_WORDS",
+    "COLUMN_WORDS",
     "cohort",
     "counted",
     "decimal",
     "duration",
     "estimate",
     "fold_range",
+    "gap_sentence",
+    "in_words",
     "key_label",
     "linked",
+    "loss_of",
+    "loss_sentence",
     "percent",
     "sentence",
+    "signed",
 ]
 
 ABSENT = "–"
+COLUMN_WORDS = {"sex": "Sex", "age": "Age", "source": "Source", "quality": "Signal quality"}
+CALIBRATION_WORDS = {
+    "none": "No calibration was fitted: the probabilities are the network’s own scores.",
+    "softmax": "One temperature was fitted for all classes together (Guo et al. 2017).",
+    "temperature": "The log-odds of each class were divided by a fitted temperature (Guo et al. 2017).",
+    "platt": "The log-odds of each class were stretched and shifted by a fitted line (Platt 1999).",
+    "beta": "The scores of each class were mapped by a fitted beta curve (Kull et al. 2017).",
+    "isotonic": "The scores of each class were mapped by a fitted rising staircase (Zadrozny and Elkan 2002).",
+}
+_SMALL = 0.01  # a loss of macro AUROC that changes little
 
 
 def decimal(value: float | None, digits: int = 3) -> str:
@@ -128,3 +145,65 @@ def linked(text: str) -> Markup:
     pieces = re.split(r"(https?://[^\s<>\"']*[^\s<>\"'.,;:)\]])", text)
     link = Markup('<a href="{0}" rel="noreferrer">{0}</a>')
     return Markup("").join(link.format(piece) if k % 2 else escape(piece) for k, piece in enumerate(pieces))
+
+
+def signed(interval: Mapping[str, Any] | None) -> str:
+    """Return a difference with its sign and interval.
+
+    >>> signed({"value": -0.0312, "low": -0.04, "high": -0.02}), signed(None)
+    ('−0.031 [−0.040, −0.020]', '–')
+    """
+    if interval is None or interval.get("value") is None:
+        return ABSENT
+    value, low, high = (_signed(interval.get(key)) for key in ("value", "low", "high"))
+    return value if interval.get("low") is None else f"{value} [{low}, {high}]"
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return ABSENT
+    text = f"{value:+.3f}"
+    return "0.000" if text in ("+0.000", "-0.000") else text.replace("-", "−")
+
+
+def in_words(names: Sequence[str], joint: str = "and") -> str:
+    """Return names as a sentence lists them.
+
+    >>> in_words(["CD", "HYP", "MI"]), in_words(["CD"], "or")
+    ('CD, HYP and MI', 'CD')
+    """
+    return f" {joint} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def gap_sentence(column: Mapping[str, Any]) -> str:
+    """Say how far the groups of a column lie apart, and which of them beyond chance."""
+    gap = column["gap"]
+    if gap is None:
+        return "Too few groups could be judged to compare them."
+    apart = [row["group"] for row in column["groups"] if row.get("apart")]
+    n = len(column["gap_classes"])
+    over = "the one class" if n == 1 else f"the {n} classes"
+    first = (
+        f"Over {over} judged in every group, macro AUROC is highest in “{gap['highest']}” and lowest in "
+        f"“{gap['lowest']}”: a gap of {decimal(gap['value'])}."
+    )
+    if all(row.get("apart") is None for row in column["groups"]):
+        return first
+    if not apart:
+        return f"{first} No group differs from the other records by more than chance."
+    quoted = in_words([f"“{name}”" for name in apart])
+    return f"{first} Beyond chance, {quoted} {'differs' if len(apart) == 1 else 'differ'} from the other records."
+
+
+def loss_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many conditions cost little, and which cost most."""
+    small = sum(row["difference"]["value"] > -_SMALL for row in rows)
+    ranked = sorted(rows, key=lambda row: float(row["difference"]["value"]))[:3]
+    worst = [loss_of(row) for row in ranked if row["difference"]["value"] <= -_SMALL]
+    first = f"Of {len(rows)} simulated recording faults, {small} cost less than {_SMALL:g} of macro AUROC."
+    return f"{first} The costliest: {in_words(worst)}." if worst else first
+
+
+def loss_of(row: Mapping[str, Any]) -> str:
+    """Return a condition with what it costs."""
+    return f"{row['condition']} ({signed({'value': row['difference']['value']})})"

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.errors import RecipeError, nearest
+from einthoven.labels._tables import data_rows
 
-__all__ = ["Statement", "Task", "make_task", "table_tasks"]
+__all__ = ["Statement", "Task", "codes_of", "make_task", "table_tasks"]
 
 TaskKind = Literal["multilabel", "multiclass"]
 
@@ -99,32 +100,41 @@ def make_task(
     Raises:
         RecipeError: a task that no code of the table belongs to.
     """
-    if name == "all":
-        class_of = {code: code for code in table}
-    else:
-        class_of = {code: s.groups[name] for code, s in table.items() if name in s.groups}
-    if not class_of:
+    codes = codes_of(name, table)
+    return Task(
+        name=name,
+        classes=tuple(sorted(codes)),
+        class_of={code: one for one, members in codes.items() for code in members},
+        kind="multiclass" if single_label else "multilabel",
+        min_likelihood=min_likelihood,
+        descriptions=_descriptions(name, codes, table),
+    )
+
+
+def codes_of(name: str, table: Mapping[str, Statement]) -> dict[str, tuple[str, ...]]:
+    """Codes of each class of a task, both in the order of the table.
+
+    Raises:
+        RecipeError: a task that no code of the table belongs to.
+    """
+    codes: dict[str, list[str]] = {}
+    for code, statement in table.items():
+        if (one := code if name == "all" else statement.groups.get(name)) is not None:
+            codes.setdefault(one, []).append(code)
+    if not codes:
         tasks = table_tasks(table)
         raise RecipeError(
             f"no statement of this dataset belongs to the task {name!r}{nearest(name, tasks)}; "
             f"its labels have the tasks {', '.join(tasks)}"
         )
-    classes = tuple(sorted(set(class_of.values())))
-    words = {**_GROUP_NAMES, **{code: s.description for code, s in table.items()}}
-    return Task(
-        name=name,
-        classes=classes,
-        class_of=class_of,
-        kind="multiclass" if single_label else "multilabel",
-        min_likelihood=min_likelihood,
-        descriptions={c: words[c] for c in classes if c in words},
-    )
+    return {one: tuple(members) for one, members in codes.items()}
 
 
-_GROUP_NAMES = {
-    "NORM": "normal ECG",
-    "MI": "myocardial infarction",
-    "STTC": "ST/T change",
-    "CD": "conduction disturbance",
-    "HYP": "hypertrophy",
-}
+def _descriptions(task: str, codes: Mapping[str, tuple[str, ...]], table: Mapping[str, Statement]) -> dict[str, str]:
+    """Words for each class: the table of classes, else the code that it is named after, else its only code."""
+    words = {row["class"]: row["description"] for row in data_rows("classes") if row["task"] == task}
+    for one, members in codes.items():
+        namesakes = [code for code in members if one in (code, table[code].abbreviation)]
+        if one not in words and (namesakes or len(members) == 1):
+            words[one] = table[(namesakes or members)[0]].description
+    return {one: words[one] for one in sorted(codes) if one in words}

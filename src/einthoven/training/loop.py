@@ -48,6 +48,16 @@ class Problem:
     validation: NDArray[np.int64]
 
 
+class Silence:
+    """Nobody is told how training goes."""
+
+    def step(self, epoch: int, step: int, n_steps: int, loss: float) -> None:
+        """Say nothing."""
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Say nothing."""
+
+
 class Reporter(Protocol):
     """Who is told how training goes."""
 
@@ -100,8 +110,9 @@ class Trainer:
         """The network that is validated and shipped: the averaged one where the recipe asks for it."""
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
-    def fit(self, run: Run, reporter: Reporter) -> None:
+    def fit(self, run: Run, reporter: Reporter | None = None) -> None:
         """Train until the last epoch or until early stopping, checkpointing every epoch."""
+        reporter = reporter or Silence()
         if run.checkpoint.is_file():
             self.load_state(load_checkpoint(run.checkpoint))
         events = SummaryWriter(str(run.path / "tensorboard"), purge_step=len(self.history) + 1)

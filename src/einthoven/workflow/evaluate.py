@@ -27,7 +27,7 @@ from einthoven.workflow.extras import Extras, Signals, judge_extras, with_qualit
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 from einthoven.workflow.writing import locked, write_judgement
 
-__all__ = ["Evaluated", "Part", "caution_about", "evaluate", "part_of"]
+__all__ = ["Evaluated", "Part", "caution_about", "evaluate", "leaks_of", "part_of"]
 
 N_RESAMPLES = 1000
 
@@ -117,6 +117,8 @@ def evaluate(
         folder = out or _folder(run, bundle, selected)
         if run is None or folder.resolve() != run.path.resolve():
             held.enter_context(locked(folder))
+        if leaks := leaks_of(bundle, selected):
+            announce(f"warning: the folds leak by design: {leaks}")
         announce(f"judging {bundle.name} on {len(part.rows):,} records of the {part.label} split")
         how = {"n_resamples": N_RESAMPLES if n_resamples is None else n_resamples, "seed": seed}
         return _judge(run, bundle, selected, part, folder, how, extras, progress)
@@ -185,7 +187,7 @@ def _judge(
         judged.decided,
         judged.decisions,
         how_decided=judged.how,
-        caution=caution_about(part.split) if own else [],
+        caution=caution_about(part.split, leaks_of(bundle, selected)) if own else [],
         **how,
     )
     judgement |= {
@@ -216,13 +218,22 @@ def _judge(
     return Evaluated(folder, judgement, predictions, bundle, selected, part, how["n_resamples"])
 
 
-def caution_about(split: str) -> list[str]:
+def leaks_of(bundle: Bundle, selected: Selected) -> str | None:
+    """Why the folds of a model's own corpus leak, where they do by design."""
+    origin = bundle.about["provenance"]
+    # By name: the same corpus prepared elsewhere holds the same patients.
+    return (selected.leaks or origin.get("leaks")) if selected.dataset.name == origin["dataset"] else None
+
+
+def caution_about(split: str, leaks: str | None) -> list[str]:
     """What makes figures on the model's own data optimistic, in sentences."""
+    said = [f"The folds leak by design: {leaks}."] if leaks else []
     if split == "train":
-        return ["The model was trained on these records: the figures say nothing about others."]
+        said.append("The model was trained on these records: the figures say nothing about others.")
     if split == "validation":
-        return ["This split chose the epoch that was kept, so its AUROC is slightly optimistic; the test split is not."]
-    return []
+        remark = "" if leaks else "; the test split is not"
+        said.append(f"This split chose the epoch that was kept, so its AUROC is slightly optimistic{remark}.")
+    return said
 
 
 def _context(bundle: Bundle, run: Run | None, part: Part) -> dict[str, Any]:

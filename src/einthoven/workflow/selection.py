@@ -11,7 +11,7 @@ from einthoven.bundle import Bundle
 from einthoven.dataset import Dataset
 from einthoven.errors import DatasetError
 from einthoven.labels import Task, make_task
-from einthoven.splits import check_no_leak, rows_of_folds
+from einthoven.splits import check_no_leak, read_about, rows_of_folds
 from einthoven.training.recipe import Folds, Recipe
 
 __all__ = ["SPLITS", "Selected", "select_for", "select_for_bundle", "select_records"]
@@ -21,13 +21,17 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A dataset seen through a recipe: the task, its targets, and the labelled rows of each split."""
+    """A dataset seen through a recipe: the task, its targets, and the labelled rows of each split.
+
+    ``leaks`` says why the folds leak by design; None where no patient crosses.
+    """
 
     dataset: Dataset
     task: Task
     targets: NDArray[np.float32]
     rows: dict[str, NDArray[np.int64]]
     n_unlabelled: dict[str, int]
+    leaks: str | None = None
 
     def n_patients(self, split: str) -> int | None:
         """Patients of a split, None where any is unknown."""
@@ -42,16 +46,23 @@ def select_records(dataset: Dataset, task: Task, folds: Folds, unlabelled: str =
     of every class (``"negative"``); ``"auto"`` leaves it to the dataset.
 
     Raises:
-        DatasetError: a patient is in two splits.
+        DatasetError: a patient is in two splits, and the split does not say that it leaks by design.
     """
     targets = task.targets(dataset.records.statements)
     negatives = dataset.complete_labels if unlabelled == "auto" else unlabelled == "negative"
-    labelled = np.any(np.isfinite(targets) if negatives else targets == 1, axis=1)
+    counts: NDArray[np.bool_] = np.isfinite(targets) if negatives else np.equal(targets, 1.0)
+    labelled: NDArray[np.bool_] = np.asarray(counts.any(axis=1))
     fold = dataset.folds(folds.split)
     every = {split: rows_of_folds(fold, getattr(folds, split)) for split in SPLITS}
     rows = {split: chosen[labelled[chosen]] for split, chosen in every.items()}
-    check_no_leak(dataset.records.patient_id, rows, dataset.shared_patients)
-    return Selected(dataset, task, targets, rows, {split: len(every[split]) - len(rows[split]) for split in SPLITS})
+    about = read_about(dataset.path / "splits" / f"{folds.split}.csv") if folds.split else None
+    excused = {*dataset.shared_patients, *(about.shared_patients if about else ())}
+    leaks = about.leaks if about else None
+    if leaks:
+        excused |= {patient for patient in dataset.records.patient_id if patient is not None}
+    check_no_leak(dataset.records.patient_id, rows, excused)
+    n_unlabelled = {split: len(every[split]) - len(rows[split]) for split in SPLITS}
+    return Selected(dataset, task, targets, rows, n_unlabelled, leaks)
 
 
 def select_for(recipe: Recipe, dataset: Dataset) -> Selected:

@@ -17,7 +17,7 @@ from einthoven.evaluation.comparison import align, compare_predictions, verdict
 from einthoven.evaluation.judge import judge
 from einthoven.evaluation.predictions import Predictions, predict_dataset
 from einthoven.workflow.deciding import Judged, decide_split, plan_of
-from einthoven.workflow.evaluate import Evaluated, caution_about, evaluate
+from einthoven.workflow.evaluate import Evaluated, caution_about, evaluate, leaks_of
 from einthoven.workflow.extras import Extras, Signals, judge_extras, write_extras
 from einthoven.workflow.finding import name_models
 from einthoven.workflow.writing import locked, refuse_foreign, write_judgement
@@ -106,7 +106,7 @@ def ensemble_of(
     announce(f"judging the ensemble of {len(members)} on {len(mean.record_id):,} records of the {part.label} split")
     judged = _decide(members, mean, own, progress)
     how: dict[str, Any] = {"n_resamples": first.n_resamples, "seed": seed}
-    caution = caution_about(part.split) if own else []
+    caution = caution_about(part.split, leaks_of(first.bundle, first.selected)) if own else []
     judgement = judge(
         part.label, mean, judged.decided, judged.decisions, how_decided=judged.how, caution=caution, **how
     )

@@ -48,6 +48,8 @@ def train(
     dataset = open_dataset(recipe.data.dataset)
     selected = select_for(recipe, dataset)
     _check_trainable(selected, recipe)
+    if selected.leaks:
+        announce(f"warning: the split {recipe.data.folds.split} leaks by design: {selected.leaks}")
     announce("checking the dataset's checksums")
     dataset.verify()
     options = recipe.training
@@ -142,6 +144,7 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "attribution": selected.dataset.attribution,
         "listing_sha256": selected.dataset.listing_sha256,
         "folds": recipe.data.folds.model_dump(mode="json"),
+        "leaks": selected.leaks,
         "n_records": len(selected.rows["train"]),
         "n_patients": selected.n_patients("train"),
         "recipe": portable.to_yaml(),
