@@ -150,3 +150,17 @@ def test_predictions_survive_parquet(tmp_path):
     (tmp_path / "p.parquet").write_bytes(b"no")
     with pytest.raises(DatasetError, match="cannot be read as predictions"):
         read_predictions(tmp_path / "p.parquet")
+
+
+def test_beats_have_the_aami_summary():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 600)
+    p = rng.dirichlet((1, 1, 1), 600) * 0.5 + np.eye(3)[truth] * 0.5
+    data = dataclasses.replace(
+        _predictions(600), classes=("N", "S", "V"), targets=np.eye(3)[truth], probabilities=p / p.sum(axis=1)[:, None]
+    )
+    plan = dataclasses.replace(PLAN, classes=("N", "S", "V"), kind="multiclass", exclusions={})
+    judged, found = _judge(data, plan=plan)
+    said = found.decided.present.argmax(axis=1)
+    assert judged["beats"]["VEB"]["se"] == pytest.approx(((said == 2) & (truth == 2)).sum() / (truth == 2).sum())
+    assert judged["beats"]["SVEB"]["ppv"] == pytest.approx(((said == 1) & (truth == 1)).sum() / (said == 1).sum())

@@ -232,6 +232,8 @@ def _trust(judgement: Mapping[str, Any]) -> list[str]:
         f"calibration  {calibration['method']}: ECE {decimal(calibration['after']['ece'], 4)}, "
         f"{decimal(calibration['before']['ece'], 4)} before"
     ]
+    for name, rates in (judgement.get("beats") or {}).items():
+        lines.append(f"{name:<12} Se {decimal(rates['se'])}, +P {decimal(rates['ppv'])} (ANSI/AAMI EC57)")
     if conformal:
         promised = f"{1 - conformal['error']:.0%} promised"
         lines.append(f"conformal    {conformal['covered']:.1%} of answers are in their sets, {promised}")

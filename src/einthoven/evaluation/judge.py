@@ -13,7 +13,9 @@ from einthoven.decisions import Decided, Decisions
 from einthoven.evaluation.predictions import Predictions
 from einthoven.evaluation.trust import judge_trust
 from einthoven.metrics import (
+    AAMI_CLASSES,
     Interval,
+    aami_summary,
     auprc,
     auroc,
     averaged,
@@ -94,7 +96,7 @@ def judge(
         "interval": asdict(how) | {"unit": predictions.unit},
         "decisions": how_decided,
         **judge_trust(y, p, decided, decisions),
-        "confusion": _confusion(y, decided) if decisions.kind == "multiclass" else None,
+        **_multiclass(predictions.classes, y, decided, decisions),
         "caution": [*caution, *_conditions(how.n_resamples, n_resamples, int(defined.sum()), len(defined))],
     }
 
@@ -164,11 +166,23 @@ def _rows(
     return rows
 
 
-def _confusion(y: Array, decided: Decided) -> list[list[int]]:
-    """Rows are the truth, columns the decision; records without a known class are left out."""
+def _multiclass(classes: Sequence[str], y: Array, decided: Decided, decisions: Decisions) -> dict[str, Any]:
+    """The confusion matrix of classes that exclude each other, and what ANSI/AAMI EC57 asks for where they are beats.
+
+    Rows are the truth, columns the decision; records without a known class are left out.
+    """
+    if decisions.kind != "multiclass":
+        return {"confusion": None}
     known = (y == 1).any(axis=1)
-    true, said = y[known].argmax(axis=1), decided.present[known].argmax(axis=1)
-    return multiclass_confusion(true, said, y.shape[1]).tolist()
+    true, said = np.nan_to_num(y[known]).argmax(axis=1), decided.present[known].argmax(axis=1)
+    confusion = multiclass_confusion(true, said, y.shape[1])
+    if not {"S", "V"} <= set(classes) <= set(AAMI_CLASSES):
+        return {"confusion": confusion.tolist()}
+    beats = {
+        detected: {name: _plain(value) for name, value in rates.items()}
+        for detected, rates in aami_summary(confusion, classes).items()
+    }
+    return {"confusion": confusion.tolist(), "beats": beats}
 
 
 def _reason(y: Array) -> str:

@@ -1,7 +1,7 @@
 """Pure functions of (targets, scores): NumPy in, NumPy out. Unknown targets are NaN and are left out."""
 
 from einthoven.metrics.averages import average_classes, averaged
-from einthoven.metrics.beats import aami_summary, beat_metrics
+from einthoven.metrics.beats import AAMI_CLASSES, aami_summary, beat_metrics
 from einthoven.metrics.bootstrap import Interval, Resampling, bootstrap_metrics, resampling_weights
 from einthoven.metrics.calibration import brier, calibration_error, log_loss, reliability
 from einthoven.metrics.challenge import challenge_beta, challenge_score
@@ -25,6 +25,7 @@ from einthoven.metrics.paired import holm, macro_auroc_draws, paired_difference
 from einthoven.metrics.ranking import auprc, auroc, defined_classes
 
 __all__ = [
+    "AAMI_CLASSES",
     "Counts",
     "Difference",
     "Interval",
