@@ -48,7 +48,6 @@ _SURE = {
     (True, False): "present",
     (False, True): "absent",
     (True, True): "undecided",
-    (False, False): "neither",
 }
 
 
@@ -70,8 +69,8 @@ class Finding:
         present: the decision: the threshold is reached and no stronger finding contradicts it, or the class is the
             likeliest of those that exclude each other; None without a threshold.
         overruled: the threshold is reached, but a stronger finding contradicts the class.
-        sure: ``"present"`` or ``"absent"`` where the bundle's stated error rate allows only that, ``"neither"`` where
-            it allows none (a probability unlike any seen), ``"undecided"`` where both; None where it states no rate.
+        sure: ``"present"`` or ``"absent"`` where the bundle's stated error rate allows only that, ``"undecided"`` where
+            both stay possible; None where it states no rate.
     """
 
     name: str

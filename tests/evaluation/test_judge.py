@@ -77,10 +77,10 @@ def test_conformal_sets_cover_what_they_promise_and_the_judgement_says_so():
     judged, _ = _judge(_predictions(3000))
     conformal = judged["conformal"]
     assert conformal["error"] == 0.1
-    assert conformal["covered"] == pytest.approx(0.9, abs=0.02)
+    assert conformal["covered"] > 0.88
     for row in conformal["per_class"]:
         assert row["positives_covered"] > 0.84
-        assert row["negatives_covered"] == pytest.approx(0.9, abs=0.03)
+        assert row["negatives_covered"] > 0.87
         assert 0 <= row["undecided"] <= 1
 
 

@@ -284,6 +284,34 @@ def test_the_worst_errors_are_put_into_the_page_and_a_lost_drawing_is_named(tmp_
         render(tmp_path, values)
 
 
+def test_of_many_drawings_the_worst_of_the_most_frequent_classes_are_put_into_the_page(tmp_path):
+    values, _ = judged(predictions([f"C{k}" for k in range(14)], n=300))
+    (tmp_path / "errors-validation").mkdir()
+    Image.new("RGB", (8, 4), "white").save(tmp_path / "errors-validation" / "a.png")
+    values["worst_errors"] = [
+        {"file": "errors-validation/a.png", "class": name, "kind": kind, "caption": f"{name}: {kind} {rank}."}
+        for name in values["classes"]
+        for kind in ("false positive", "false negative")
+        for rank in (1, 2)
+    ]
+    page, text = render(tmp_path, values)
+    assert page.count("data:image/png") == 20
+    frequent = [row["class"] for row in sorted(values["per_class"], key=lambda row: -row["positives"])]
+    captions = re.findall(r'alt="ECG. ([^"]*)"', page)
+    assert captions == [f"{name}: false {kind} 1." for name in frequent[:10] for kind in ("positive", "negative")]
+    assert "36 more drawings lie beside this page in errors-validation." in text
+
+
+def test_of_many_withdrawn_findings_the_most_frequent_are_named(tmp_path):
+    names = [f"C{k}" for k in range(14)]
+    values, _ = judged(predictions(names, n=300), exclusions={"C0": names[1:]})
+    values["contradictions"] |= {"records": 99, "overruled": list(range(1, 15))}
+    _, text = render(tmp_path, values)
+    assert "withdrawn were C13 14, C12 13, C11 12," in text
+    assert "C2 3 and 2 others less often." in text
+    assert "C0 is not reported beside any of 13 classes" in text
+
+
 def test_members_of_an_ensemble_are_listed(tmp_path, values):
     values["ensemble"] = {"members": [{"name": "resnet-001", "macro": values["macro"]}], "best": "resnet-001"}
     page, text = render(tmp_path, values)

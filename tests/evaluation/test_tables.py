@@ -152,12 +152,9 @@ def test_every_table_and_drawing_of_a_split_is_written(tmp_path, dataset_folder)
 
     data, dataset = _data(), open_dataset(dataset_folder)
     judgement, found = _judged(data)
-    write_tables(tmp_path, {"validation": judgement}, "validation", data, found)
+    write_tables(tmp_path, judgement, data, found)
     names = {path.name for path in tmp_path.glob("*.csv")}
-    assert names == {
-        *("per-class.csv", "subgroups.csv"),
-        *(f"{table}-validation.csv" for table in ("threshold-sweep", "errors", "folds")),
-    }
+    assert names == {f"{table}-validation.csv" for table in ("threshold-sweep", "errors", "folds")}
     assert [row["fold"] for row in _read(tmp_path / "folds-validation.csv")] == ["0", "1"]
     (tmp_path / "errors-validation").mkdir()
     (tmp_path / "errors-validation" / "old.png").write_text("of an earlier judgement")
@@ -176,12 +173,11 @@ def test_a_multi_class_split_has_its_confusion_matrix_and_an_empty_one_has_no_ta
     score = data.probabilities[:, :1]
     data = dataclasses.replace(data, targets=one, probabilities=np.hstack([1 - score, score]), fold=[9] * 400)
     judgement, found = _judged(data, dataclasses.replace(PLAN, kind="multiclass"))
-    write_tables(tmp_path, {"validation": judgement}, "validation", data, found)
+    write_tables(tmp_path, judgement, data, found)
     rows = _read(tmp_path / "confusion-validation.csv")
     assert [[int(row[c]) for c in "AB"] for row in rows] == judgement["confusion"]
     assert not (tmp_path / "folds-validation.csv").exists()
-    write_tables(tmp_path, {"test": empty_judgement("test", "no records")}, "test", data.take(np.arange(0)), found)
-    assert not (tmp_path / "errors-test.csv").exists()
+    write_csv(tmp_path / "per-class.csv", per_class_rows({"test": empty_judgement("test", "no records")}))
     assert (tmp_path / "per-class.csv").read_text() == ""
 
 

@@ -22,7 +22,8 @@ class Conformal:
     """Per class the bounds within which a record may be positive, and negative.
 
     A record that is drawn like the fitting ones keeps its true answer in the set with probability at least
-    ``1 - error``, among the positives of a class and among its negatives alike.
+    ``1 - error``, among the positives of a class and among its negatives alike. A set is never empty: where a
+    probability is unusual for both answers, both stay, which can only raise the coverage.
 
     Attributes:
         error: the rate promised.
@@ -36,7 +37,9 @@ class Conformal:
 
     def sets(self, p: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return whether "present" and "absent" are in each set, both of shape (records, classes)."""
-        return np.asarray(p >= np.array(self.lowest_positive)), np.asarray(p <= np.array(self.highest_negative))
+        present, absent = p >= np.array(self.lowest_positive), p <= np.array(self.highest_negative)
+        empty = ~present & ~absent
+        return np.asarray(present | empty), np.asarray(absent | empty)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

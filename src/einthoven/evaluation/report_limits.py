@@ -29,6 +29,7 @@ from einthoven.evaluation.wording import (
 __all__ = ["novelty", "robustness", "subgroups", "worst_errors"]
 
 _LARGE = 0.05
+_MOST_STRIPS = 20  # in the page, which is to stay below 3 MB
 _SEEN = 0.5  # share of records refused or called unlike training, from which a fault does not go unnoticed
 
 
@@ -193,11 +194,11 @@ def worst_errors(judgement: Json, folder: Path) -> dict[str, Any] | None:
     if not drawn:
         return None
     words = judgement.get("descriptions") or {}
-    classes: dict[str, list[Mapping[str, str]]] = {}
-    for strip in drawn:
-        classes.setdefault(strip["class"], []).append(strip)
+    classes = _strips(judgement)
+    left_out = [strip["file"] for strip in drawn if strip not in classes.get(strip["class"], [])]
     return {
-        "n": len(drawn),
+        "left_out": len(left_out),
+        "place": str(Path(left_out[0]).parent) if left_out else "",
         "classes": [
             {
                 "class": name,
@@ -208,6 +209,23 @@ def worst_errors(judgement: Json, folder: Path) -> dict[str, Any] | None:
             for name, strips in classes.items()
         ],
     }
+
+
+def _strips(judgement: Json) -> dict[str, list[Mapping[str, str]]]:
+    """Strips to show, by class: all of a few; of many the worst of either kind of the most frequent classes."""
+    drawn, classes = judgement["worst_errors"], dict[str, list[Mapping[str, str]]]()
+    if len(drawn) > _MOST_STRIPS:
+        worst = {(strip["class"], strip["kind"]): strip for strip in reversed(drawn)}
+        frequent = {row["class"]: k for k, row in enumerate(sorted(judgement["per_class"], key=_rarity))}
+        ranked = sorted(worst.values(), key=lambda strip: (frequent[strip["class"]], strip["kind"] != drawn[0]["kind"]))
+        drawn = ranked[:_MOST_STRIPS]
+    for strip in drawn:
+        classes.setdefault(strip["class"], []).append(strip)
+    return classes
+
+
+def _rarity(row: Json) -> int:
+    return -int(row["positives"])
 
 
 def _kinds(strips: Sequence[Mapping[str, str]]) -> str:

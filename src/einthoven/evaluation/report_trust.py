@@ -67,7 +67,6 @@ def conformal(judgement: Json) -> dict[str, Any] | None:
     if not found:
         return None
     keys = ["positives_covered", "negatives_covered", "undecided"]
-    keys += ["neither"] if "neither" in found["per_class"][0] else []
     pairs = zip(judgement["per_class"], found["per_class"], strict=True)
     ranked = sorted(pairs, key=lambda pair: -pair[0]["positives"])
     rows = [{"class": row["class"], "cells": [percent(share[key]) for key in keys]} for row, share in ranked]
@@ -78,7 +77,6 @@ def conformal(judgement: Json) -> dict[str, Any] | None:
         "covered": percent(found["covered"]),
         "fewest": int(1 / error - 1 - 1e-9) + 1,
         "rows": rows,
-        "neither": "neither" in keys,
         "example": _coverage_example(ranked),
         "folded": len(rows) > MANY_CLASSES,
     }
@@ -116,8 +114,14 @@ def contradictions(judgement: Json) -> dict[str, Any] | None:
         "records": counted(found["records"], "record"),
         "share": percent(found["records"] / total if total else None),
         "none": not found["records"],
-        "withdrawn": ", ".join(f"{name} {n:,}" for name, n in ranked),
+        "withdrawn": _most(ranked),
     }
+
+
+def _most(ranked: Sequence[tuple[str, int]]) -> str:
+    """The largest counts by name, and how many more there are."""
+    told = ", ".join(f"{name} {n:,}" for name, n in ranked[:MANY_CLASSES])
+    return told if len(ranked) <= MANY_CLASSES else f"{told} and {len(ranked) - MANY_CLASSES} others less often"
 
 
 def abstention(judgement: Json) -> dict[str, Any] | None:

@@ -25,7 +25,17 @@ from einthoven.evaluation.tables import (
 from einthoven.metrics import defined_classes
 from einthoven.workflow.deciding import Judged
 
-__all__ = ["write_class_reports", "write_mistakes", "write_tables"]
+__all__ = ["fold_rows", "write_class_reports", "write_mistakes", "write_tables"]
+
+_FOLD_RESAMPLES = 200
+
+
+def fold_rows(predictions: Predictions) -> list[dict[str, Any]]:
+    """Judge each fold of a split by itself, as rows of the report; none where there is only one."""
+    if len(set(predictions.fold)) < 2:
+        return []
+    rows = part_rows(predictions, "fold", n_resamples=_FOLD_RESAMPLES)
+    return [{"name": f"fold {row['fold']}", **row} for row in rows]
 
 
 def write_tables(folder: Path, judgement: Mapping[str, Any], predictions: Predictions, judged: Judged) -> None:
@@ -44,8 +54,8 @@ def write_tables(folder: Path, judgement: Mapping[str, Any], predictions: Predic
         "threshold-sweep": sweep_rows(predictions, judged.decided),
         "errors": mistake_rows(worst_mistakes(predictions, judged.decided, judged.decisions), predictions),
     }
-    if len(set(predictions.fold)) > 1:
-        tables["folds"] = part_rows(predictions, "fold")
+    if folds := fold_rows(predictions):
+        tables["folds"] = folds
     if judgement["confusion"]:
         tables["confusion"] = confusion_rows(judgement)
     for name, rows in tables.items():

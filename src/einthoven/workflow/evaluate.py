@@ -23,6 +23,7 @@ from einthoven.splits import rows_of_folds
 from einthoven.training.runs import Run
 from einthoven.workflow.checkpoints import bundle_of_checkpoint, dataset_of_run
 from einthoven.workflow.deciding import decide_split, plan_of
+from einthoven.workflow.details import fold_rows
 from einthoven.workflow.extras import Extras, Signals, judge_extras, with_quality, write_extras
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 from einthoven.workflow.writing import locked, write_judgement
@@ -208,7 +209,7 @@ def _judge(
         predictions,
         title=f"{bundle.name}: {bundle.about['task']['name']}",
         history=run.read_history() if run else [],
-        context=_context(bundle, run, part),
+        context={**_context(bundle, run, part), "runs": fold_rows(predictions)},
         pdf=extras.pdf,
     )
     if run:

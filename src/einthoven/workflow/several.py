@@ -16,6 +16,8 @@ from einthoven.errors import RecipeError
 from einthoven.evaluation.comparison import align, compare_predictions, verdict
 from einthoven.evaluation.judge import judge
 from einthoven.evaluation.predictions import Predictions, predict_dataset
+from einthoven.evaluation.sources import cross_source_table, fold_summary
+from einthoven.evaluation.tables import write_csv
 from einthoven.workflow.deciding import Judged, decide_split, plan_of
 from einthoven.workflow.evaluate import Evaluated, caution_about, evaluate, leaks_of
 from einthoven.workflow.extras import Extras, Signals, judge_extras, write_extras
@@ -50,8 +52,9 @@ def evaluate_several(
     Args:
         models: see ``evaluate``.
         dataset_path: of all; runs know their own.
-        out: folder that gets a folder for each model; by default each writes where ``evaluate`` does, or, where a
-            dataset is named, to ``evaluation-<model>-on-<dataset>``.
+        out: folder that gets a folder for each model, ``models.csv``, and ``summary.csv`` with mean, deviation and interval
+            of each figure over the models, as over the folds of a cross-validation; by default each writes where
+            ``evaluate`` does, or, where a dataset is named, to ``evaluation-<model>-on-<dataset>``.
         options: of ``evaluate``.
 
     Returns:
@@ -63,6 +66,11 @@ def evaluate_several(
         if folder is None and dataset_path is not None:
             folder = Path(f"evaluation-{name}-on-{Path(dataset_path).resolve().name}")
         done[name] = evaluate(where, dataset_path, out=folder, **options)
+    if out is not None:
+        judgements = {name: each.judgement for name, each in done.items()}
+        write_csv(out / "models.csv", cross_source_table(judgements))
+        if len({each.bundle.classes for each in done.values()}) == 1:
+            write_csv(out / "summary.csv", fold_summary(list(judgements.values())))
     return done
 
 
@@ -201,6 +209,7 @@ def _context(members: Members) -> dict[str, Any]:
     models = [*(str(b.path) for b in bundles), *datasets] if len(datasets) == 1 else [b.path.parent for b in bundles]
     chosen = ["--split", split.split, *([] if split.whole else ["--fold", str(split.folds[0])])]
     return {
+        "spread": fold_summary([each.judgement for each in members.values()]),
         "model": {
             "name": f"mean of the scores of {', '.join(members)}",
             "n_parameters": sum(bundle.about["network"]["n_parameters"] for bundle in bundles),
