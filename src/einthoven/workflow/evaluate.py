@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,8 +215,13 @@ def _judge(
     if run:
         from einthoven.bundling import update_bundle
 
-        update_bundle(bundle, {"metrics": metrics}, model_card(bundle.about, list(metrics.values())))
+        update_bundle(bundle, {"metrics": _portable(metrics)}, model_card(bundle.about, list(metrics.values())))
     return Evaluated(folder, judgement, predictions, bundle, selected, part, how["n_resamples"])
+
+
+def _portable(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics as they may leave this machine: single records are nobody else's business."""
+    return {name: {k: v for k, v in each.items() if k != "worst_errors"} for name, each in metrics.items()}
 
 
 def leaks_of(bundle: Bundle, selected: Selected) -> str | None:
