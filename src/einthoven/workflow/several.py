@@ -53,8 +53,8 @@ def evaluate_several(
         models: see ``evaluate``.
         dataset_path: of all; runs know their own.
         out: folder that gets a folder for each model, ``models.csv``, and ``summary.csv`` with mean, deviation and
-            interval of each figure over the models, as over the folds of a cross-validation; by default each writes where
-            ``evaluate`` does, or, where a dataset is named, to ``evaluation-<model>-on-<dataset>``.
+            interval of each figure over the models, as over the folds of a cross-validation; by default each writes
+            where ``evaluate`` does, or, where a dataset is named, to ``evaluation-<model>-on-<dataset>``.
         options: of ``evaluate``.
 
     Returns:
