@@ -126,9 +126,10 @@ def _decisions(about: Json) -> str:
 
 def _calibration(about: Json) -> list[str]:
     found = about["calibration"]
-    raw = [name for name, each in zip(about["task"]["classes"], found["maps"], strict=True) if each is None]
     said = CALIBRATION_WORDS[found["method"]]
-    if found["method"] not in ("none", "softmax") and raw:
+    if found["method"] in ("none", "softmax"):  # one map for all classes, or none
+        return [said]
+    if raw := [name for name, each in zip(about["task"]["classes"], found["maps"], strict=True) if each is None]:
         said += f" {len(raw)} of {len(found['maps'])} classes had too few cases and keep their scores: {_some(raw)}."
     return [said]
 
