@@ -127,21 +127,30 @@ def test_a_rate_that_the_file_contradicts_is_refused_by_name(clinic, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        (("path,AF", "a/one.csv,1", "nowhere.csv,0"), {}, "1 of 2 files do not exist, for example nowhere.csv"),
+        (("path,AF", "a/one.csv,1", "nowhere.csv,0"), {}, "1 of 2 files are not in .*, for example nowhere.csv"),
         (("path,AF", "a/one.csv,1", "b/one.csv,2"), {}, "line 3, column 'AF': a label is 0, 1 or empty"),
-        (("path,id,AF", "a/one.csv,x,1", "b/one.csv,x,0"), {}, "1 record ids occur more than once, for example x"),
+        (
+            ("path,id,AF", "a/one.csv,x,1", "b/one.csv,x,0"),
+            {},
+            "two rows are called 'x': .* name it with --set id=COLUMN",
+        ),
         (("path,age,AF", "three,old,1"), {}, "line 2, column 'age': 'old' is not a number"),
         (("path,sex,AF", "three,1,1"), {}, "line 2, column 'sex': '1' is no sex; write female, male or nothing"),
-        (("path,fold,AF", "three,1.5,1"), {}, "line 2, column 'fold': a fold is a whole number, not 1.5"),
+        (("path,fold,AF", "three,1.5,1"), {}, "line 2, column 'fold': a fold is a whole number from 0, not 1.5"),
         (("where,AF", "three,1"), {}, "no column names the files; call it 'path'"),
         (("path,AF", "three,1"), {"labels": "AFF"}, r"no column 'AFF' \(did you mean 'AF'\?\)"),
         (("path,AF", "three,1"), {"patient": "pid"}, "no column 'pid'; it has path, AF"),
         (("path,dx", "three,999"), {"codes": "dx", "system": "snomed"}, "labels.csv: .*999"),
         (("path,dx", "three,999"), {"codes": "dx", "system": "snowmed"}, r"unknown label system 'snowmed' \(did you"),
         (("path,dx", "three,{NORM}"), {"codes": "dx"}, "is not a mapping of codes to likelihoods"),
-        (("path,AF", "three,1,2"), {}, "line 2: more cells than the 2 columns"),
+        (("path,AF", "three,1,2"), {}, "line 2: has 3 cells, the header has 2"),
         (("path,path", "three,1"), {}, "the first line must name every column once"),
-        (("path,AF",), {}, "has a header but no rows"),
+        (("path,AF",), {}, "a header and at least one row are needed"),
+        (("path,AF", "three,2", "a/one.csv,0", "b/one.csv,1"), {}, "line 2, column 'AF': a label is 0, 1 or empty"),
+        (("path,AF,x", "three,1"), {}, "line 2: has 2 cells, the header has 3"),
+        (("path,age,AF", "three,400,1"), {}, "column 'age': an age lies between 0 and 130 years"),
+        (("path,fold,AF", "three,-2,1"), {}, "a fold is a whole number from 0, not -2"),
+        (("path,AF,x", 'three,1,"a', 'b"', "", "a/one.csv,2,c", "b/one.csv,0,d"), {}, "line 5, column 'AF'"),
         (("path,AF", "three,1"), {"missing": "ignore"}, "missing=ignore: choose refuse or skip"),
         (("path,AF", "three,1"), {"fs": "0"}, "fs=0: a sampling rate lies between 0 and 100,000 Hz"),
         (("path,AF", "three,1"), {"colour": "red"}, "folder: unknown option 'colour'"),
@@ -168,7 +177,7 @@ def test_rows_without_a_file_may_be_left_out(clinic):
     write_table(clinic, "path,AF", "three,1", "gone,0")
     corpus = open_corpus("folder", clinic, missing="skip")
     assert len(corpus.entries) == 1
-    assert corpus.notes == ("1 of 2 files do not exist, for example gone; they were left out",)
+    assert corpus.notes == (f"1 of 2 files are not in {clinic}, for example gone; they were left out",)
 
 
 def test_unreadable_files_stop_or_are_listed(clinic, tmp_path):
@@ -199,3 +208,28 @@ def test_the_command_prepares_a_folder_and_says_what_it_found(clinic, tmp_path):
     wrong = subprocess.run([*command, "--set", "tabel=x"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "unknown option 'tabel' (did you mean 'table'?)" in wrong.stderr
+
+
+def test_tables_of_spreadsheets_are_understood(clinic):
+    text = "Path;Age;Patient_ID;AF\r\na\\one.csv;63,5;p1;yes\r\nthree;;p2;no\r\n"
+    for content in (text.encode("utf-8-sig"), text.encode("utf-16")):
+        (clinic / "labels.csv").write_bytes(content)
+        first, second = open_corpus("folder", clinic).entries
+        assert (first.age, first.patient_id, first.statements) == (63.5, "p1", {"AF": None})
+        assert (second.age, second.statements) == (None, {})
+    (clinic / "labels.csv").write_bytes("path;AF\nthree;1\nä;0\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="is not UTF-8 text; save it as 'CSV UTF-8'"):
+        open_corpus("folder", clinic)
+
+
+def test_paths_are_found_beside_the_table_or_in_the_folder(clinic, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("tables") / "t.csv"
+    elsewhere.write_text("path,AF\nthree,1\n")
+    assert open_corpus("folder", clinic, table=str(elsewhere)).entries[0].path == clinic / "three"
+
+
+def test_a_column_that_is_mostly_numbers_is_no_label(clinic):
+    write_table(clinic, "path,rate,AF", "three,72,1", "a/one.csv,0,0", "b/one.csv,80,1")
+    corpus = open_corpus("folder", clinic)
+    assert set(corpus.label_table) == {"AF"}
+    assert "not used: rate" in corpus.notes[0]

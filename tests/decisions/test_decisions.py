@@ -254,3 +254,10 @@ def test_cross_fitting_never_uses_a_patients_own_records():
     fold = patient_folds(groups, 300)
     assert all(fold[2 * k] == fold[2 * k + 1] for k in range(150))
     assert f1_score(y[:, 0], decided.present[:, 0]) > 0.5
+
+
+def test_a_rare_class_that_scores_backwards_is_not_reported_always():
+    y, p = made(200)
+    y[:, 0] = 0
+    y[p[:, 0].argmin(), 0] = 1
+    assert fit_decisions(y, p, plan(calibration="none")).thresholds[0] is None

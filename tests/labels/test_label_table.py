@@ -91,11 +91,11 @@ def test_the_column_can_be_named(tmp_path):
         ("id,x\n1,22\n", None, "no column of codes and none named by a code of 'aha'.*there are id, x"),
         ("id,x\n1,22\n", "y", "no column 'y'.*there are id, x"),
         ("dx,codes\n22,22\n", None, "may be in dx or codes; choose with --column"),
-        ("id,dx\n1\n", None, "in.csv, line 2: has 1 cells, the header 2"),
-        ("id,dx,id\n1,2,3\n", None, "line 1: the column 'id' comes twice"),
+        ("id,dx\n1\n", None, "in.csv, line 2: has 1 cells, the header has 2"),
+        ("id,dx,id\n1,2,3\n", None, "every column once; 'id' comes twice"),
         ("id,dx\n", None, "a header and at least one row"),
         ("", None, "a header and at least one row"),
-        ('id,dx\n1,"22\n', None, "cannot be read as a CSV table"),
+        ('id,dx\n1,"22\n', None, "line 2: cannot be read as a table"),
     ],
 )
 def test_whatever_cannot_be_right_is_named_with_line_and_column(tmp_path, text, column, message):
@@ -104,10 +104,10 @@ def test_whatever_cannot_be_right_is_named_with_line_and_column(tmp_path, text, 
 
 
 def test_a_missing_or_binary_file_is_an_error(tmp_path):
-    with pytest.raises(DatasetError, match=r"none.csv: cannot be read as a CSV table"):
+    with pytest.raises(DatasetError, match=r"none.csv: cannot be read"):
         read_label_table(tmp_path / "none.csv", "aha")
-    (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(DatasetError, match=r"b.csv: cannot be read as a CSV table"):
+    (tmp_path / "b.csv").write_bytes(b"\x81\xff\x00\x81")
+    with pytest.raises(DatasetError, match=r"b.csv: is not UTF-8 text"):
         read_label_table(tmp_path / "b.csv", "aha")
 
 

@@ -41,10 +41,10 @@ def test_contradicting_tables_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (b"file,age\na,1\n", "the column path in each"),
-        (b"path,age\n", "a row per record"),
+        (b"file,age\na,1\n", "a split table has the column path; it has file, age"),
+        (b"path,age\n", "a header and at least one row"),
         (b"path\na.mat\nb.mat\nx/a.mat\n", "record a occurs twice"),
-        (b"path\n\xff\xfe\xff\n", "cannot be read as a table"),
+        (b"path\n\xff\xfe\xff\n", "is not UTF-8 text; save it as 'CSV UTF-8'"),
     ],
 )
 def test_damaged_tables_are_refused(tmp_path, text, message):
@@ -54,18 +54,18 @@ def test_damaged_tables_are_refused(tmp_path, text, message):
 
 
 def test_a_missing_table_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"none\.csv: cannot be read as a table"):
+    with pytest.raises(DatasetError, match=r"none\.csv: cannot be read"):
         read_names(tmp_path / "none.csv")
 
 
 def test_a_written_table_has_the_earlier_columns(tmp_path):
     path = tmp_path / "train.csv"
     labels = np.array([[1, 0], [np.nan, 1]])
-    write_table(path, ["a.mat", "b.mat"], [61.5, None], ["female", None], 500.0, ["1", "2"], labels)
+    write_table(path, ["a.mat", "b.mat"], [61.5, None], ["female", None], ["1", "2"], labels)
     rows = list(csv.reader(path.open()))
     assert rows == [
-        ["path", "age", "gender", "fs", "1", "2"],
-        ["a.mat", "61.5", "Female", "500", "1", "0"],
-        ["b.mat", "-1", "Unknown", "500", "", "1"],
+        ["path", "age", "gender", "1", "2"],
+        ["a.mat", "61.5", "Female", "1", "0"],
+        ["b.mat", "-1", "Unknown", "", "1"],
     ]
     assert read_names(path) == ["a", "b"]

@@ -114,7 +114,7 @@ def test_tables_written_are_tables_read(dataset, tmp_path):
     paths = write_tables(dataset, made, tmp_path / "csv", ".mat")
     assert [path.name for path in paths] == ["train.csv", "validation.csv", "test.csv"]
     rows = list(csv.DictReader(paths[0].open()))
-    assert list(rows[0]) == ["path", "age", "gender", "fs", *CODES]
+    assert list(rows[0]) == ["path", "age", "gender", *CODES]
     for row in rows:
         at = dataset.records.record_id.index(row["path"].removesuffix(".mat"))
         assert {code for code in CODES if row[code] == "1"} == set(dataset.records.statements[at])
@@ -214,3 +214,14 @@ def test_sources_whose_names_fit_no_two_files_are_named(make_dataset, tmp_path):
     dataset = make_dataset([[CODES[0]]] * 9, source=[("A 1", "A/1", "B")[k // 3] for k in range(9)])
     with pytest.raises(DatasetError, match="two uses of the split would be called 'test-A-1'"):
         write_recipes(dataset, make_split(dataset, "leave-one-source-out", name="s"), tmp_path)
+
+
+def test_a_recipe_changed_by_hand_is_not_replaced_unasked(dataset, tmp_path):
+    made = make_split(dataset, "shuffle", shares=(0.6, 0.2, 0.2))
+    (path,) = write_recipes(dataset, made, tmp_path / "r")
+    write_recipes(dataset, made, tmp_path / "r")
+    path.write_text(path.read_text() + "# mine\n")
+    with pytest.raises(DatasetError, match="exists and differs; --overwrite replaces it"):
+        write_recipes(dataset, made, tmp_path / "r")
+    write_recipes(dataset, made, tmp_path / "r", overwrite=True)
+    assert "# mine" not in path.read_text()

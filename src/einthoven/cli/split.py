@@ -49,7 +49,7 @@ def split_dataset(
         print(note if note.startswith("warning") else f"note: {note}")
     _print_split(made)
     print(f"split   {made.path}")
-    _write_outputs(opened, made, outputs)
+    _write_outputs(opened, made, outputs, choices["overwrite"])
 
 
 def _made(
@@ -84,13 +84,13 @@ def _shares(text: str) -> tuple[float, ...]:
         raise EinthovenError(f"--shares {text!r}: write numbers, for example 0.8,0.1,0.1 or 1/2,1/4,1/8") from None
 
 
-def _write_outputs(dataset: Dataset, made: Made, outputs: dict[str, Any]) -> None:
+def _write_outputs(dataset: Dataset, made: Made, outputs: dict[str, Any], overwrite: bool) -> None:
     from einthoven.training.recipe import load_recipe
     from einthoven.workflow.split_outputs import write_recipes, write_tables
 
     if outputs["recipes"]:
         like = load_recipe(outputs["like"]) if outputs["like"] else None
-        paths = write_recipes(dataset, made, outputs["recipes"], like)
+        paths = write_recipes(dataset, made, outputs["recipes"], like, overwrite)
         print(f"recipes {len(paths)} in {outputs['recipes']}; how to use them: {outputs['recipes'] / 'commands.txt'}")
     elif outputs["like"]:
         raise EinthovenError("--like is the model for recipes; say where to write them with --recipes")

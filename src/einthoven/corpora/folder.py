@@ -20,6 +20,7 @@ from einthoven.labels import Statement, columns_system, load_system, system_name
 __all__ = ["open_folder"]
 
 Statements = dict[str, float | None]
+_OLDEST = 130  # years
 _USUAL_TABLES = ("labels.csv", "records.csv", "index.csv", "metadata.csv")
 
 
@@ -46,7 +47,7 @@ def open_folder(
     """Your own ECG files with a table of paths and labels.
 
     Args:
-        root: the folder; paths in the table are relative to the table.
+        root: the folder; paths in the table are relative to the table or to it.
         table: CSV with one row per record; by default the only CSV of the folder that has a column of paths.
         path: its column of file paths, where it has an unusual name.
         labels: label columns, comma-separated; by default every other column of 0, 1 and empty (unknown) cells.
@@ -80,7 +81,7 @@ def open_folder(
     label_columns, notes = ([], []) if codes else _label_columns(listing, labels)
     statements = _read_codes(listing, codes) if codes else _read_flags(listing, label_columns)
     name, meaning = _label_table(system, label_columns, statements, listing.path)
-    kept, more = _existing(listing, missing)
+    kept, more = _existing(listing, root, missing)
     notes = [*notes, *more, *_absent_labels(label_columns, [statements[row] for row, _ in kept])]
     entries = [_entry(listing, row, file, statements[row], rate, unit, leads) for row, file in kept]
     _check_ids(listing, entries)
@@ -183,23 +184,33 @@ def _label_table(
         raise DatasetError(f"{path}: {error}") from None
 
 
-def _existing(listing: Listing, missing: str) -> tuple[list[tuple[int, Path]], list[str]]:
+def _existing(listing: Listing, root: Path, missing: str) -> tuple[list[tuple[int, Path]], list[str]]:
     """Return the rows whose file exists, and what is to be said of the others."""
     kept, absent = [], []
+    folders = list(dict.fromkeys((listing.path.parent, root)))
     for row in range(len(listing.rows)):
         name = listing.text(row, "path")
-        file = listing.path.parent / name if name else None
-        # WFDB records are named without their suffix.
-        if file is not None and (file.is_file() or file.with_name(f"{file.name}.hea").is_file()):
-            kept.append((row, file))
+        file = _find(name.replace("\\", "/"), folders) if name else None
+        if file is None:
+            absent.append(name or f"(empty, line {listing.lines[row]})")
         else:
-            absent.append(name or f"(empty, line {row + 2})")
+            kept.append((row, file))
     if not absent:
         return kept, []
-    text = f"{len(absent):,} of {len(listing.rows):,} files do not exist, for example {', '.join(absent[:3])}"
+    where = " or ".join(map(str, folders))
+    text = f"{len(absent):,} of {len(listing.rows):,} files are not in {where}, for example {', '.join(absent[:3])}"
     if missing == "refuse" or not kept:
         raise DatasetError(f"{listing.path}: {text}; correct the table, or leave them out with --set missing=skip")
     return kept, [f"{text}; they were left out"]
+
+
+def _find(name: str, folders: Sequence[Path]) -> Path | None:
+    for folder in folders:
+        file = folder / name
+        # WFDB records are named without their suffix.
+        if file.is_file() or file.with_name(f"{file.name}.hea").is_file():
+            return file
+    return None
 
 
 def _absent_labels(columns: Sequence[str], statements: Sequence[Statements]) -> list[str]:
@@ -217,17 +228,18 @@ def _entry(
     unit: str | None,
     leads: str | None,
 ) -> Entry:
-    fold = listing.number(row, "fold")
-    if fold is not None and not fold.is_integer():
-        raise DatasetError(
-            f"{listing.where(row, listing.fact_columns['fold'])}: a fold is a whole number, not {fold:g}"
-        )
-    age = listing.number(row, "age")
+    fold, age = listing.number(row, "fold"), listing.number(row, "age")
+    if fold is not None and (fold < 0 or not fold.is_integer()):
+        where = listing.where(row, listing.fact_columns["fold"])
+        raise DatasetError(f"{where}: a fold is a whole number from 0, not {fold:g}")
+    if age is not None and not 0 <= age <= _OLDEST:
+        where = listing.where(row, listing.fact_columns["age"])
+        raise DatasetError(f"{where}: an age lies between 0 and {_OLDEST} years, or is empty; got {age:g}")
     return Entry(
         record_id=listing.text(row, "id") or _name(listing.rows[row][listing.fact_columns["path"]]),
         path=file,
         patient_id=listing.text(row, "patient"),
-        age=age if age is None or age >= 0 else None,
+        age=age,
         sex=listing.sex(row),
         fold=None if fold is None else int(fold),
         source=listing.text(row, "source") or "",
@@ -243,9 +255,10 @@ def _name(path: str) -> str:
 
 
 def _check_ids(listing: Listing, entries: Sequence[Entry]) -> None:
-    counts = Counter(entry.record_id for entry in entries)
-    if twice := [name for name, count in counts.items() if count > 1]:
-        column = listing.fact_columns.get("id", listing.fact_columns["path"])
-        raise DatasetError(
-            f"{listing.path}, column {column!r}: {len(twice):,} record ids occur more than once, for example {twice[0]}"
-        )
+    first: dict[str, Path] = {}
+    for entry in entries:
+        if first.setdefault(entry.record_id, entry.path) is not entry.path:
+            raise DatasetError(
+                f"{listing.path}: two rows are called {entry.record_id!r}: {first[entry.record_id]} and {entry.path}; "
+                "give records names of their own in a column, and name it with --set id=COLUMN"
+            )

@@ -5,13 +5,12 @@ Columns are known by their usual names, the user's words go first, and every fau
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from einthoven.csv_table import read_csv_table
 from einthoven.errors import DatasetError, nearest
 
 __all__ = ["FACTS", "Listing", "read_listing"]
@@ -29,6 +28,7 @@ FACTS = {
 }
 _SEX = {"f": "female", "female": "female", "w": "female", "woman": "female"}
 _SEX |= {"m": "male", "male": "male", "man": "male"}
+_FLAGS = dict.fromkeys(("1", "1.0", "true", "yes"), True) | dict.fromkeys(("0", "0.0", "false", "no"), False)
 _UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "?", "-1"}
 
 
@@ -40,17 +40,21 @@ class Listing:
         path: the file.
         columns: its header.
         rows: its cells as text, stripped, one mapping a row.
+        lines: the line that each row ends on.
+        decimal_comma: whether numbers may have one.
         fact_columns: the column of each fact that was found.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: list[dict[str, str]]
+    lines: list[int]
+    decimal_comma: bool
     fact_columns: Mapping[str, str]
 
     def where(self, row: int, column: str) -> str:
         """Name a cell for a message."""
-        return f"{self.path}, line {row + 2}, column {column!r}"
+        return f"{self.path}, line {self.lines[row]}, column {column!r}"
 
     def text(self, row: int, fact: str) -> str | None:
         """Return a fact as written; None where it has no column or its cell says nothing."""
@@ -68,7 +72,7 @@ class Listing:
         if cell is None or cell.lower() in _UNKNOWN:
             return None
         try:
-            value = float(cell)
+            value = float(cell.replace(",", ".") if self.decimal_comma else cell)
         except ValueError:
             raise DatasetError(f"{self.where(row, self.fact_columns[fact])}: {cell!r} is not a number") from None
         return None if math.isnan(value) else value
@@ -96,50 +100,34 @@ class Listing:
         cell = self.rows[row][column].lower()
         if cell in _UNKNOWN - {"-1"}:
             return None
-        if cell not in ("0", "1", "0.0", "1.0", "true", "false"):
+        if cell not in _FLAGS:
             raise DatasetError(
-                f"{self.where(row, column)}: a label is 0, 1 or empty (unknown), not {self.rows[row][column]!r}"
+                f"{self.where(row, column)}: a label is 0, 1 or empty (unknown), not {self.rows[row][column]!r}; where "
+                "the column is no label, name those that are with --set labels=A,B"
             )
-        return cell in ("1", "1.0", "true")
+        return _FLAGS[cell]
 
     def looks_like_flags(self, column: str) -> bool:
-        """Whether a column's first cell that says something is 0 or 1."""
-        cells = (row[column].lower() for row in self.rows)
-        first = next((cell for cell in cells if cell not in _UNKNOWN), "")
-        return first in ("0", "1", "0.0", "1.0", "true", "false")
+        """Whether at least half of a column's cells that say something are 0 or 1, or the words for it."""
+        cells = [row[column].lower() for row in self.rows]
+        known = [cell for cell in cells if cell not in _UNKNOWN - {"-1"}]
+        return bool(known) and 2 * sum(cell in _FLAGS for cell in known) >= len(known)
 
 
 def read_listing(path: Path, chosen: Mapping[str, str | None]) -> Listing:
-    """Read a table (comma, semicolon or tab; UTF-8) and find the columns of the facts.
+    """Read a table and find the columns of the facts.
 
     Args:
         path: the file.
         chosen: a fact of ``FACTS`` and its column, where the user names it.
 
     Raises:
-        DatasetError: no such file, no header, a row with more cells than the header, a chosen column that is not there.
+        DatasetError: see ``read_csv_table``; a chosen column that is not there, or no column of paths.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read as a UTF-8 table: {error}") from None
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restkey="", restval="")
-    columns = tuple(name.strip() for name in reader.fieldnames or ())
-    if not columns or len(set(columns)) < len(columns) or "" in columns[1:]:
-        raise DatasetError(f"{path}: the first line must name every column once, got {', '.join(columns) or 'nothing'}")
-    reader.fieldnames = list(columns)
-    rows = []
-    for row in reader:
-        if row.get("") and "" not in columns:
-            raise DatasetError(
-                f"{path}, line {reader.line_num}: more cells than the {len(columns)} columns of its header"
-            )
-        rows.append({name: row[name].strip() for name in columns})
-    if not rows:
-        raise DatasetError(f"{path}: has a header but no rows")
-    return Listing(path, columns, rows, _fact_columns(path, columns, chosen))
+    table = read_csv_table(path)
+    rows = [dict(zip(table.columns, cells, strict=True)) for cells in table.rows]
+    comma = table.delimiter != ","  # then numbers may have decimal commas
+    return Listing(path, table.columns, rows, table.lines, comma, _fact_columns(path, table.columns, chosen))
 
 
 def _fact_columns(path: Path, columns: Sequence[str], chosen: Mapping[str, str | None]) -> dict[str, str]:

@@ -174,7 +174,10 @@ def list_mitdb(root: Path, paced: str) -> tuple[list[AnnotatedRecord], tuple[str
         )
     notes = []
     if left_out := [name for name in there if name not in wanted]:
-        notes.append(f"records with paced beats left out: {', '.join(left_out)} (keep them with --set paced=include)")
+        notes.append(
+            f"records with paced beats left out: {', '.join(left_out)} (keep them with --set paced=include; "
+            "102 and 104 have no MLII: add --skip-unreadable)"
+        )
     if absent := [name for name in published if name not in there]:
         notes.append(f"{len(absent)} of the 48 published records are not in the folder: {', '.join(absent)}")
     return [_annotated(root, name) for name in wanted], tuple(notes)

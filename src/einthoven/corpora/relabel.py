@@ -11,6 +11,11 @@ from einthoven.labels import LossReport, convert, load_map, load_system
 __all__ = ["relabel"]
 
 
+_CAUTION = (
+    "a record that lost a code but kept others counts as a negative of the classes that the lost code would have had",
+)
+
+
 def relabel(corpus: Corpus, system: str) -> tuple[Corpus, LossReport]:
     """Convert the statements of every entry.
 
@@ -39,6 +44,6 @@ def relabel(corpus: Corpus, system: str) -> tuple[Corpus, LossReport]:
         entries=entries,
         label_system=system,
         label_table=load_system(system).table_for(targets),
-        notes=(*corpus.notes, done.report.summary()),
+        notes=(*corpus.notes, done.report.summary(), *(_CAUTION if done.report.lost else ())),
     )
     return changed, done.report

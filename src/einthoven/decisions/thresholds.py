@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from einthoven.decisions.calibration import MIN_CASES
 from einthoven.errors import RecipeError, nearest
 from einthoven.metrics import challenge_score
 
@@ -85,7 +86,8 @@ def fit_thresholds(y: Array, p: Array, rule: Rule, codes: Sequence[str] | None =
         codes: SNOMED CT code of each class, for the challenge score.
 
     Returns:
-        Shape (classes,); NaN for a class without positives or negatives.
+        Shape (classes,); NaN for a class without positives or negatives, and for one of fewer than ``MIN_CASES`` where the
+        rule would be met best by reporting the class in every record.
 
     Raises:
         RecipeError: the challenge score is asked for classes without SNOMED CT codes.
@@ -107,7 +109,10 @@ def _fit_class(y: Array, p: Array, rule: Rule) -> float:
     last = np.append(p[1:] != p[:-1], True)  # a threshold cannot part equal scores
     levels = p[last]
     score = _score(np.cumsum(y == 1)[last], np.cumsum(y == 0)[last], positives, negatives, rule)
-    return _midway(levels, int(score.argmax()))
+    best = int(score.argmax())
+    if best == len(levels) - 1 and min(positives, negatives) < MIN_CASES:
+        return float("nan")  # of few cases, "always" is no finding but chance
+    return _midway(levels, best)
 
 
 def _midway(levels: Array, k: int) -> float:

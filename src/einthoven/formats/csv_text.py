@@ -5,6 +5,8 @@ One idea: what the table does not say (rate, unit) is stated by the user, or mea
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,7 +92,10 @@ def _record(
     measured = None if time is None else rate_from_time(values[:, time], columns[time], first_row, name)
     fs, rate_notes = _rate(measured, options, len(values), name)
     names = _names([columns[k] for k in leads], header is not None, options, name)
-    signal, unit_notes = _millivolts(values[:, leads], [columns[k].unit for k in leads], options, name)
+    units = [columns[k].unit for k in leads]
+    if options.unit is None and set(units) == {"normalised"}:
+        options = replace(options, unit="normalised")
+    signal, unit_notes = _millivolts(values[:, leads], units, options, name)
     return Record(
         signal=signal,
         fs=fs,
@@ -167,7 +172,9 @@ def _column_scale(unit: str, name: str) -> float:
     scale = per_millivolt(unit)
     if scale is None:
         got = f"the unit {unit!r}" if unit else "no unit in some columns"
-        raise RecordError(f"{name}: the header gives {got}; give every column mV, uV, nV or V, or state the unit")
+        raise RecordError(
+            f"{name}: the header gives {got}; give every column mV, uV, nV, V or normalised, or state the unit"
+        )
     return scale
 
 

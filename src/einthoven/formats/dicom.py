@@ -29,6 +29,7 @@ _YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 _MOST_STATEMENTS, _LONGEST_STATEMENT = 200, 500
 # Parts recorded one after the other make one record no longer than this many times the longest.
 _LONGEST_SERIES = 16
+_LONGEST_KIND = 40
 
 
 @register_reader(
@@ -49,6 +50,7 @@ def read_dicom(files: Files, options: ReadOptions) -> Record:
     described = [describe_group(item, options, name) for item in items(dataset, "WaveformSequence", name)]
     if not described:
         kind = word(dataset, "Modality", name) or word(dataset, "SOPClassUID", name) or "unknown"
+        kind = "".join(c for c in kind if c.isprintable())[:_LONGEST_KIND]  # of a damaged file it may be anything
         raise RecordError(
             f"{name}: this DICOM object (kind {kind}) has no waveform; an ECG stored as a picture has none"
         )

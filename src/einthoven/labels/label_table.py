@@ -9,11 +9,11 @@ import csv
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from einthoven.csv_table import read_csv_table
 from einthoven.errors import DatasetError, nearest
 from einthoven.files import atomic_write
 from einthoven.labels.systems import load_system
@@ -58,8 +58,9 @@ def read_label_table(path: Path, system: str, column: str | None = None) -> Labe
     Raises:
         DatasetError: with file, line and column, whatever cannot be right.
     """
-    header, lines = _read(path)
-    rows = [cells for _, cells in lines]
+    table = read_csv_table(path)
+    header, rows = table.columns, table.rows
+    lines = list(zip(table.lines, rows, strict=True))
     if (found := _code_column(path, header, column)) is not None:
         k = header.index(found)
         cells = [(cells[k].strip(), f"{path}, line {line}, column {found!r}") for line, cells in lines]
@@ -73,24 +74,6 @@ def read_label_table(path: Path, system: str, column: str | None = None) -> Labe
             f"(there are {', '.join(header)})"
         )
     return LabelTable(path, header, rows, columns, "", [_flags(path, header, columns, *line) for line in lines])
-
-
-def _read(path: Path) -> tuple[tuple[str, ...], list[tuple[int, list[str]]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, cells) for cells in reader if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read as a CSV table: {error}") from None
-    if len(lines) < 2:
-        raise DatasetError(f"{path}: a header and at least one row are needed")
-    header = [name.strip() for name in lines[0][1]]
-    if twice := [name for name, count in Counter(header).items() if count > 1]:
-        raise DatasetError(f"{path}, line 1: the column {twice[0]!r} comes twice")
-    for line, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise DatasetError(f"{path}, line {line}: has {len(cells)} cells, the header {len(header)}")
-    return tuple(header), lines[1:]
 
 
 def _code_column(path: Path, header: Sequence[str], column: str | None) -> str | None:

@@ -102,6 +102,8 @@ class LabelSystem:
     def _nearest(self, code: str) -> str:
         if code.split("+")[0] in self.modifiers:
             return " (a modifier: it follows a statement, as in '60+310')"
+        if short := [known for known, s in self.table.items() if code and s.abbreviation.lower() == code.lower()]:
+            return f" ({code} is {short[0]})"
         return nearest(code, [*self.table, *(s.abbreviation for s in self.table.values() if s.abbreviation)])
 
 

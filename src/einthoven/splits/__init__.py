@@ -8,7 +8,15 @@ from einthoven.splits import drawn as _drawn
 from einthoven.splits import given as _given
 from einthoven.splits.files import Roles, SplitAbout, read_about, read_split, write_about, write_split
 from einthoven.splits.leaks import check_no_leak, crossing_patients, rows_of_folds
-from einthoven.splits.methods import Division, Members, list_methods, make_division, method_options, usual_roles
+from einthoven.splits.methods import (
+    Division,
+    Members,
+    list_methods,
+    make_division,
+    method_options,
+    own_roles,
+    usual_roles,
+)
 from einthoven.splits.stratify import Deviation, deviations, fold_shares, stratified_folds
 
 __all__ = [
@@ -24,6 +32,7 @@ __all__ = [
     "list_methods",
     "make_division",
     "method_options",
+    "own_roles",
     "read_about",
     "read_split",
     "rows_of_folds",

@@ -10,7 +10,7 @@ import numpy as np
 from einthoven.corpora.mitdb import DS1, DS2, PACED, SHARED_PATIENTS
 from einthoven.errors import DatasetError, nearest
 from einthoven.splits.files import Roles
-from einthoven.splits.methods import Division, Members, register_method, usual_roles
+from einthoven.splits.methods import Division, Members, own_roles, register_method
 from einthoven.splits.stratify import stratified_folds
 
 __all__: list[str] = []
@@ -60,7 +60,7 @@ def _official(members: Members) -> Division:
     folds = sorted({f for f in members.fold if f is not None})
     if not folds:
         raise DatasetError("this corpus has no folds of its own; choose another method")
-    return Division(list(members.fold), {f: f"fold {f}" for f in folds}, usual_roles(folds), "as published")
+    return Division(list(members.fold), {f: f"fold {f}" for f in folds}, own_roles(folds), "as published")
 
 
 @register_method("inter-patient")

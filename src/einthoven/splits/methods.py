@@ -23,6 +23,7 @@ __all__ = [
     "list_methods",
     "make_division",
     "method_options",
+    "own_roles",
     "register_method",
     "usual_roles",
 ]
@@ -147,6 +148,16 @@ def check_crossing(members: Members, division: Division) -> None:
             f"{' and '.join(map(str, folds))}: they would leak; only the method random-beats makes such a split, and "
             "says so"
         )
+
+
+_VALIDATION, _TEST = 9, 10  # of PTB-XL, and of the corpora here that follow it
+
+
+def own_roles(folds: Sequence[int]) -> tuple[Roles, ...]:
+    """How a corpus' own folds are used: where the published test fold is elsewhere, no other takes its place."""
+    if _VALIDATION in folds and _TEST not in folds:
+        return (Roles("all", tuple(f for f in folds if f != _VALIDATION), (_VALIDATION,)),)
+    return usual_roles(folds)
 
 
 def usual_roles(folds: Sequence[int]) -> tuple[Roles, ...]:

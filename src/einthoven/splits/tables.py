@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from einthoven.csv_table import read_csv_table
 from einthoven.errors import DatasetError
 from einthoven.files import atomic_write
 
@@ -49,14 +50,13 @@ def read_names(path: Path) -> list[str]:
     Raises:
         DatasetError: it cannot be read, has no column ``path``, or names a record twice.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{path}: cannot be read as a table: {error}") from None
-    if not rows or any(row.get("path") in (None, "") for row in rows):
-        raise DatasetError(f"{path}: a split table needs a row per record and the column path in each")
-    names = [record_stem(row["path"]) for row in rows]
+    table = read_csv_table(path)
+    if "path" not in table.columns:
+        raise DatasetError(f"{path}: a split table has the column path; it has {', '.join(table.columns)}")
+    k = table.columns.index("path")
+    if empty := [line for line, cells in zip(table.lines, table.rows, strict=True) if not cells[k]]:
+        raise DatasetError(f"{path}, line {empty[0]}: names no record in the column path")
+    names = [record_stem(cells[k]) for cells in table.rows]
     if len(set(names)) < len(names):
         twice = next(name for k, name in enumerate(names) if name in names[:k])
         raise DatasetError(f"{path}: record {twice} occurs twice")
@@ -98,7 +98,6 @@ def write_table(
     names: Sequence[str],
     ages: Sequence[float | None],
     sexes: Sequence[str | None],
-    fs: float,
     codes: Sequence[str],
     labels: NDArray[np.floating],
 ) -> None:
@@ -109,13 +108,12 @@ def write_table(
         names: what stands in the column ``path``.
         ages: years; -1 is written where unknown.
         sexes: ``"female"``, ``"male"`` or None.
-        fs: Hz.
         codes: SNOMED CT codes, the columns.
         labels: 0, 1 or NaN (an empty cell), shape (records, codes).
     """
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "age", "gender", "fs", *codes])
+        writer.writerow(["path", "age", "gender", *codes])
         for name, age, sex, row in zip(names, ages, sexes, labels, strict=True):
             cells = ["" if np.isnan(value) else int(value) for value in row]
-            writer.writerow([name, f"{_UNKNOWN_AGE if age is None else age:g}", _GENDER[sex], f"{fs:g}", *cells])
+            writer.writerow([name, f"{_UNKNOWN_AGE if age is None else age:g}", _GENDER[sex], *cells])

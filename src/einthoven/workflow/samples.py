@@ -84,7 +84,7 @@ def choose_samples(
 def write_samples(
     dataset: Dataset, samples: Sequence[Sample], task: Task, dest: Path, split: str | None = None
 ) -> Path:
-    """Write each sample as ``CLASS/RECORD.csv`` (time in seconds, leads in mV) and ``index.csv`` about them.
+    """Write each sample as ``CLASS/RECORD.csv`` (seconds, leads in the dataset's unit), and ``index.csv``.
 
     Returns:
         The index.
@@ -112,7 +112,7 @@ _INDEX = ("file", "record_id", "class", "classes", "patient_id", "fold", "source
 def _write_signal(dataset: Dataset, row: int, path: Path) -> None:
     signal = dataset.signal(row)
     time = np.arange(signal.shape[1]) / dataset.spec.fs
-    header = ",".join(["time_s", *(f"{lead} [mV]" for lead in dataset.spec.leads)])
+    header = ",".join(["time_s", *(f"{lead} [{dataset.spec.unit}]" for lead in dataset.spec.leads)])
     with atomic_write(path) as temporary:
         formats = ["%.6f", *["%.4f"] * len(signal)]
         np.savetxt(temporary, np.vstack([time, signal]).T, formats, ",", header=header, comments="")

@@ -22,10 +22,13 @@ from einthoven.workflow.splitting import Made
 __all__ = ["write_recipes", "write_tables"]
 
 _UNFIT = re.compile(r"[^\w.-]+")
+_BEAT_TASKS = ("aami", "heartbeat", "ptbdb")
 _PARTS = ("train", "validation", "test")
 
 
-def write_recipes(dataset: Dataset, made: Made, folder: Path, like: Recipe | None = None) -> list[Path]:
+def write_recipes(
+    dataset: Dataset, made: Made, folder: Path, like: Recipe | None = None, overwrite: bool = False
+) -> list[Path]:
     """Write a recipe for each use of a split, and ``commands.txt`` with the commands that train and judge them.
 
     Args:
@@ -33,9 +36,10 @@ def write_recipes(dataset: Dataset, made: Made, folder: Path, like: Recipe | Non
         made: the split.
         folder: to write into.
         like: model, training and evaluation of these recipes; the defaults where not given.
+        overwrite: replace recipes that were changed by hand.
 
     Raises:
-        DatasetError: the split has no use that trains, validates and tests.
+        DatasetError: the split has no use that trains, validates and tests; or a recipe there differs.
     """
     if not made.about.roles:
         raise DatasetError(
@@ -46,8 +50,7 @@ def write_recipes(dataset: Dataset, made: Made, folder: Path, like: Recipe | Non
     for roles, use in zip(made.about.roles, _file_names(made), strict=True):
         recipe = _recipe(dataset, made, roles, made.name if use == "all" else f"{made.name}-{use}", like)
         paths.append(folder / f"{recipe.name}.yaml")
-        with atomic_write(paths[-1]) as temporary:
-            temporary.write_text(recipe.to_yaml(), encoding="utf-8")
+        _write_new(paths[-1], recipe.to_yaml(), overwrite)
         commands.append(f"einthoven train {paths[-1]}")
         commands += [f"einthoven evaluate runs/{recipe.name}/001 --split test"] if roles.test else []
     with atomic_write(folder / "commands.txt") as temporary:
@@ -85,7 +88,7 @@ def write_tables(dataset: Dataset, made: Made, folder: Path, suffix: str = "") -
             names = [table.record_id[row] + suffix for row in rows]
             ages, sexes = [table.age[row] for row in rows], [table.sex[row] for row in rows]
             paths.append(inside / f"{part}.csv")
-            write_table(paths[-1], names, ages, sexes, dataset.spec.fs, codes, labels[np.ix_(rows, used)])
+            write_table(paths[-1], names, ages, sexes, codes, labels[np.ix_(rows, used)])
     return paths
 
 
@@ -97,10 +100,27 @@ def _recipe(dataset: Dataset, made: Made, roles: Roles, name: str, like: Recipe 
         if getattr(roles, part)
     )
     if like is None:
-        data = Data(dataset=str(dataset.path), task=made.task.name, folds=folds)
+        usual = Data(dataset=str(dataset.path))
+        length = float(np.median(dataset.records.length)) / dataset.spec.fs
+        data = usual.model_copy(
+            update={
+                "task": made.task.name,
+                "folds": folds,
+                "crop_s": min(usual.crop_s, length),
+                "single_label": made.task.name in _BEAT_TASKS,  # a beat is of one class
+            }
+        )
         return Recipe(name=name, description=f"Split {made.name}: {words}.", data=data)
     data = like.data.model_copy(update={"dataset": str(dataset.path), "task": made.task.name, "folds": folds})
     return like.model_copy(update={"name": name, "description": f"Split {made.name}: {words}.", "data": data})
+
+
+def _write_new(path: Path, text: str, overwrite: bool) -> None:
+    """Write a recipe; one that somebody has changed is not replaced unasked."""
+    if path.is_file() and not overwrite and path.read_text(encoding="utf-8") != text:
+        raise DatasetError(f"{path}: exists and differs; --overwrite replaces it, or name another folder")
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _file_names(made: Made) -> list[str]:

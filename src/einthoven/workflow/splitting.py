@@ -25,6 +25,7 @@ from einthoven.splits import (
     deviations,
     make_division,
     method_options,
+    own_roles,
     read_about,
     rows_of_folds,
     usual_roles,
@@ -63,9 +64,10 @@ class Made:
 
 
 def usual_task(dataset: Dataset, name: str | None = None) -> Task:
-    """Return the task of a name; by default the superclasses where the labels have them, otherwise every code."""
+    """Return the task of a name; by default superclasses or AAMI classes where labels have them, else every code."""
     if name is None:
-        name = "superdiagnostic" if "superdiagnostic" in table_tasks(dataset.label_table) else "all"
+        known = table_tasks(dataset.label_table)
+        name = next((usual for usual in ("superdiagnostic", "aami") if usual in known), "all")
     return make_task(name, dataset.label_table)
 
 
@@ -170,7 +172,7 @@ def _members(dataset: Dataset, task: Task, of: str | None) -> Members:
     table = dataset.records
     fold = dataset.folds(of)
     about = read_about(_path(dataset, of)) if of else None
-    roles = about.roles if about else usual_roles(sorted({f for f in fold if f is not None}))
+    roles = about.roles if about else own_roles(sorted({f for f in fold if f is not None}))
     shared = {**dataset.shared_patients, **(about.shared_patients if about else {})}
     labels = task.targets(table.statements)
     return Members(table.record_id, table.patient_id, table.source, labels, fold, roles[0] if roles else None, shared)
