@@ -62,6 +62,8 @@ def explain(
     """Say what a code or class is, what it is part of, and what it is in other systems."""
     from einthoven.labels import explain_code, find_classes, find_codes
 
+    if not code.strip():
+        raise EinthovenError("explain what? give a code, an abbreviation, a class, or words of a description")
     found = find_codes(code, system)
     for one in find_classes(code, system):
         print(f"{one.system} task {one.task}, class {one.name}: {one.description}  [{', '.join(one.codes)}]")

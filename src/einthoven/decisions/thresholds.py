@@ -86,8 +86,8 @@ def fit_thresholds(y: Array, p: Array, rule: Rule, codes: Sequence[str] | None =
         codes: SNOMED CT code of each class, for the challenge score.
 
     Returns:
-        Shape (classes,); NaN for a class without positives or negatives, and for one of fewer than ``MIN_CASES`` where the
-        rule would be met best by reporting the class in every record.
+        Shape (classes,); NaN for a class without positives or negatives, and for one of fewer than ``MIN_CASES`` of
+        either where the rule would be met best by reporting the class in every record.
 
     Raises:
         RecipeError: the challenge score is asked for classes without SNOMED CT codes.
