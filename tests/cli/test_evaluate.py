@@ -72,3 +72,15 @@ def test_what_cannot_be_meant_gets_a_sentence(folder, arguments, message):
     assert "Traceback" not in done.stderr
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert message in error
+
+
+def test_the_rules_of_intervals_are_printed_with_them_and_others_refused(folder):
+    wishes = ("--interval", "bca", "--absent", "skip", "--n-resamples", 120, "--out", "rules")
+    done = _einthoven("--predictions", "mine.csv", *wishes, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    how = json.loads((folder / "rules" / "metrics.json").read_text())["mine"]["interval"]
+    assert how["method"] == "BCa bootstrap"
+    assert how["absent_classes"] == "the class is left out of that resample's mean"
+    wrong = _einthoven("--predictions", "mine.csv", "--absent", "skp", cwd=folder)
+    assert wrong.returncode == 2
+    assert "unknown rule absent='skp' (did you mean 'skip'?); choose redraw, skip, half" in wrong.stderr

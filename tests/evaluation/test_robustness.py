@@ -14,12 +14,11 @@ from einthoven.dataset import open_dataset
 from einthoven.decisions import Calibration, Decisions
 from einthoven.errors import DatasetError
 from einthoven.evaluation.batches import dataset_features, signal_batches
-from einthoven.evaluation.novelty import fit_dataset_novelty, judge_foreign_records, judge_novelty
+from einthoven.evaluation.novelty import fit_dataset_novelty, judge_novelty
 from einthoven.evaluation.robustness import all_conditions, judge_robustness, write_robustness_table
 from einthoven.leads import TWELVE_LEADS
 from einthoven.plots.inline import figure_svg
 from einthoven.plots.robustness import robustness_figure
-from einthoven.record import Record
 from einthoven.signals import record_features
 from einthoven.spec import SignalSpec
 
@@ -186,8 +185,6 @@ def test_what_cannot_be_judged_is_refused(bundle, dataset, targets):
     bare = dataclasses.replace(bundle, novelty=None)
     with pytest.raises(DatasetError, match="amplitudes has no detector of unlike records"):
         judge_novelty(bare, dataset, ROWS, targets)
-    with pytest.raises(DatasetError, match="amplitudes has no detector of unlike records"):
-        judge_foreign_records(bare, [])
     assert judge_robustness(bare, dataset, ROWS, targets, conditions=[], n_resamples=0)["conditions"] == []
 
 
@@ -215,15 +212,3 @@ def test_a_detector_sees_foreign_signals_and_says_what_it_misses(bundle, dataset
     assert kinds["gain 1000.0"]["refused"] == 1
     assert found["poorly_detected"] == [row["title"] for row in found["kinds"] if row["seen"] < 0.5]
     assert found["n_made"] == 20
-
-
-def test_records_from_elsewhere_are_counted(bundle, dataset):
-    own = [Record(dataset.signal(int(row)), 100.0, TWELVE_LEADS) for row in ROWS[:10]]
-    noise = np.random.default_rng(0).normal(0, 0.3, (12, 1000)).astype(np.float32)
-    lacking = Record(noise[:3], 100.0, TWELVE_LEADS[:3])
-    found = judge_foreign_records(bundle, [*own, Record(noise, 100.0, TWELVE_LEADS), lacking])
-    assert (found["n_records"], found["n_conform"]) == (12, 11)
-    assert found["flagged"] >= 1 / 11
-    assert found["refused"] == 0
-    with pytest.raises(DatasetError, match="none of the 1 records conforms"):
-        judge_foreign_records(bundle, [lacking])

@@ -98,6 +98,10 @@ def evaluate(
         int | None, typer.Option(min=0, help="of the bootstrap; by default the recipe's, or 1000")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="of the bootstrap")] = 0,
+    interval: Annotated[str, typer.Option(help="of the figures: percentile or bca")] = "percentile",
+    absent: Annotated[
+        str, typer.Option(help="what a class that a resample loses counts: redraw, skip or half")
+    ] = "redraw",
     by: Annotated[
         list[str] | None,
         typer.Option(help="compare the groups of this column; repeatable; by default sex, age, source and quality"),
@@ -125,7 +129,7 @@ def evaluate(
     }
     from einthoven.workflow.extras import Extras
 
-    extras = Extras(tuple(by) if by else None, robustness, novelty, per_class, pdf)
+    extras = Extras(interval, absent, tuple(by) if by else None, robustness, novelty, per_class, pdf)
     common: dict[str, Any] = {"out": out, "n_resamples": n_resamples, "seed": seed, "extras": extras}
     if predictions is not None and (robustness or novelty):
         raise EinthovenError("--robustness and --novelty need a model and its signals; leave them out")

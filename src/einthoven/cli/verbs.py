@@ -115,12 +115,13 @@ def predict_files(
 
 def _print_csv(results: Iterable[dict[str, Any]]) -> None:
     writer = csv.writer(sys.stdout)
-    writer.writerow(["file", "record_id", "refused", "class", "probability", "threshold", "present", "remarks"])
+    keys = ("class", "probability", "threshold", "present", "overruled", "sure")
+    writer.writerow(["file", "record_id", "refused", *keys, "remarks"])
     for result in results:
         remarks = "; ".join(_remarks(result))
         head = [result["file"], result.get("record_id", ""), result["refused"]]
         for finding in result["findings"] or [{}]:
-            cells = [finding.get(key) for key in ("class", "probability", "threshold", "present")]
+            cells = [finding.get(key) for key in keys]
             writer.writerow([*head, *cells, remarks])
 
 
@@ -131,9 +132,12 @@ def _print_findings(name: str, results: Iterable[dict[str, Any]]) -> None:
         print(f"{result['file']}  ({name})")
         for finding in result["findings"]:
             mark = {True: "PRESENT", False: "-", None: "no threshold"}[finding["present"]]
+            mark = "overruled" if finding["overruled"] else mark
+            sure = "undecided" if finding["sure"] == "undecided" else ""
             limit = "" if finding["threshold"] is None else f"threshold {finding['threshold']:.3f}"
             line = (
-                f"{finding['class']:<8} {finding['probability']:>6.3f}  {limit:<16} {mark:<8} {finding['description']}"
+                f"{finding['class']:<8} {finding['probability']:>6.3f}  {limit:<16} {mark:<10} {sure:<10} "
+                f"{finding['description']}"
             )
             print(f"  {line}")
         for remark in _remarks(result):

@@ -49,6 +49,8 @@ def judge(
     how_decided: str,
     n_resamples: int = 1000,
     seed: int = 0,
+    interval: str = "percentile",
+    absent: str = "redraw",
     caution: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge predictions.
@@ -64,6 +66,8 @@ def judge(
         how_decided: where the steps come from, in a sentence.
         n_resamples: of the bootstrap; 0 gives no intervals.
         seed: of the bootstrap.
+        interval: ``"percentile"`` or ``"bca"``, see ``bootstrap_metrics``.
+        absent: what a class that a resample loses counts: ``"redraw"``, ``"skip"`` or ``"half"``, likewise.
         caution: what makes the figures optimistic.
 
     Returns:
@@ -74,7 +78,9 @@ def judge(
         return empty_judgement(split, "no records")
     if not defined_classes(y).any():
         return empty_judgement(split, "no class has both a positive and a negative record", len(y))
-    macro, per_class, how = bootstrap_metrics(y, p, predictions.groups, n_resamples=n_resamples, seed=seed)
+    macro, per_class, how = bootstrap_metrics(
+        y, p, predictions.groups, n_resamples=n_resamples, seed=seed, method=interval, absent=absent
+    )
     defined = defined_classes(y)
     known = [patient for patient in predictions.patient_id if patient is not None]
     return {

@@ -18,13 +18,12 @@ from einthoven.decisions import Novelty, fit_novelty
 from einthoven.errors import ConformError, DatasetError
 from einthoven.evaluation.batches import dataset_features, signal_batches
 from einthoven.metrics import auroc
-from einthoven.record import Record
-from einthoven.signals import PERTURBATIONS, check_signal, conform, feature_parts, perturb, record_features
+from einthoven.signals import PERTURBATIONS, check_signal, feature_parts, perturb, record_features
 from einthoven.signals.foreign import FOREIGN, foreign_signals
 from einthoven.signals.perturb import Level
 from einthoven.spec import SignalSpec
 
-__all__ = ["FAULTS", "fit_dataset_novelty", "judge_foreign_records", "judge_novelty"]
+__all__ = ["FAULTS", "fit_dataset_novelty", "judge_novelty"]
 
 Array = NDArray[np.float64]
 Signal = NDArray[np.float32]
@@ -135,31 +134,6 @@ def judge_novelty(
         "skipped": skipped,
         "seconds": time.perf_counter() - began,
     }
-
-
-def judge_foreign_records(bundle: Bundle, records: Sequence[Record]) -> dict[str, Any]:
-    """What share of real records from elsewhere is flagged; information, for they are ECGs all the same.
-
-    Args:
-        bundle: with a detector.
-        records: as read.
-
-    Raises:
-        DatasetError: the bundle has no detector, or no record conforms.
-    """
-    if bundle.novelty is None:
-        raise DatasetError(f"{bundle.name} has no detector of unlike records; train it again to make one")
-    signals = []
-    for record in records:
-        try:
-            signals.append(conform(record, bundle.spec).signal)
-        except ConformError:
-            continue  # counted below: what has not the form is refused before any detector
-    if not signals:
-        raise DatasetError(f"none of the {len(records)} records conforms to what {bundle.name} needs")
-    features = np.stack([record_features(signal, bundle.spec.fs, bundle.spec.leads) for signal in signals])
-    shares = _shares(bundle.novelty, bundle.novelty.score(features), _refused(bundle.spec, signals))
-    return {"n_records": len(records), "n_conform": len(signals), **shares}
 
 
 def _kinds(seed: int) -> list[tuple[dict[str, Any], Make]]:

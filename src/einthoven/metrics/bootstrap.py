@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from einthoven.metrics.fmax import weighted_fmax
 from einthoven.metrics.ranking import check_pair, defined_classes, weighted_ranking
 
-__all__ = ["ABSENT_RULES", "Interval", "Resampling", "bca_bounds", "bootstrap_metrics", "resampling_weights"]
+__all__ = ["ABSENT_RULES", "METHODS", "Interval", "Resampling", "bca_bounds", "bootstrap_metrics", "resampling_weights"]
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ ABSENT_RULES = {
     "skip": "the class is left out of that resample's mean",
     "half": "the class counts at chance: AUROC 0.5, AUPRC its prevalence",
 }
-_METHODS = {"percentile": "percentile bootstrap", "bca": "BCa bootstrap"}
+METHODS = {"percentile": "percentile bootstrap", "bca": "BCa bootstrap"}
 _MAX_DRAWS_PER_RESAMPLE = 500
 _JACKKNIFE_BLOCK = 256  # patients left out at a time, to bound memory
 
@@ -51,7 +51,7 @@ class Resampling:
     seed: int = 0
     unit: str = "patient"
     absent_classes: str = ABSENT_RULES["redraw"]
-    method: str = _METHODS["percentile"]
+    method: str = METHODS["percentile"]
 
 
 def resampling_weights(
@@ -123,9 +123,9 @@ def bootstrap_metrics(
     Raises:
         ValueError: see ``auroc``; or no class is defined; or an unknown method or rule.
     """
-    if method not in _METHODS or absent not in ABSENT_RULES:
+    if method not in METHODS or absent not in ABSENT_RULES:
         raise ValueError(
-            f"method must be one of {', '.join(_METHODS)} and absent one of {', '.join(ABSENT_RULES)}, got {method!r} "
+            f"method must be one of {', '.join(METHODS)} and absent one of {', '.join(ABSENT_RULES)}, got {method!r} "
             f"and {absent!r}"
         )
     y, p = check_pair(targets, scores)
@@ -141,7 +141,7 @@ def bootstrap_metrics(
     rows = {name: iter(bounds[name]) for name in ("auroc", "auprc")}
     listed = {name: [next(row) if known else None for known in defined] for name, row in rows.items()}
     unit = "record" if groups is None else "patient"
-    how = Resampling(weights.shape[1], n_groups, drawn, level, seed, unit, ABSENT_RULES[absent], _METHODS[method])
+    how = Resampling(weights.shape[1], n_groups, drawn, level, seed, unit, ABSENT_RULES[absent], METHODS[method])
     return macro, listed, how
 
 

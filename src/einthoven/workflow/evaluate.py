@@ -166,7 +166,7 @@ def _judge(
     selected: Selected,
     part: Part,
     folder: Path,
-    how: dict[str, int],
+    how: dict[str, Any],
     extras: Extras,
     progress: Callable[[int, int], None] | None,
 ) -> Evaluated:
@@ -190,6 +190,8 @@ def _judge(
         how_decided=judged.how,
         caution=caution_about(part.split, leaks_of(bundle, selected)) if own else [],
         **how,
+        interval=extras.interval,
+        absent=extras.absent,
     )
     judgement |= {
         "dataset": {"name": dataset.name, "attribution": dataset.attribution},

@@ -101,6 +101,8 @@ def evaluate_file(
         n_resamples=n_resamples,
         seed=seed,
         caution=caution,
+        interval=extras.interval,
+        absent=extras.absent,
     )
     judgement |= {
         "dataset": {"name": name, "attribution": ""},

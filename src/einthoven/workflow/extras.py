@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 
 from einthoven.bundle import Bundle
 from einthoven.dataset import Dataset
+from einthoven.errors import RecipeError, nearest
 from einthoven.evaluation.novelty import judge_novelty
 from einthoven.evaluation.predictions import Predictions
 from einthoven.evaluation.robustness import judge_robustness, write_robustness_table
 from einthoven.evaluation.subgroups import judge_subgroups, quality_of
+from einthoven.metrics.bootstrap import ABSENT_RULES, METHODS
+from einthoven.plots.inline import save_figure
+from einthoven.plots.robustness import robustness_figure
 from einthoven.workflow.deciding import Judged
 from einthoven.workflow.details import write_class_reports, write_mistakes, write_tables
 
@@ -33,6 +37,8 @@ class Extras:
     """What is wanted.
 
     Attributes:
+        interval: of the macro figures and classes, ``"percentile"`` or ``"bca"``.
+        absent: what a class that a resample loses counts there: ``"redraw"``, ``"skip"`` or ``"half"``.
         by: columns of the predictions whose groups are compared; the usual ones by default.
         robustness: judge the same records under noise, missing leads, reversals and more.
         novelty: judge the detector of unlike records on foreign and faulty signals.
@@ -40,11 +46,18 @@ class Extras:
         pdf: print the report.
     """
 
+    interval: str = "percentile"
+    absent: str = "redraw"
     by: tuple[str, ...] | None = None
     robustness: bool = False
     novelty: bool = False
     per_class: bool = False
     pdf: bool = False
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("interval", self.interval, METHODS), ("absent", self.absent, ABSENT_RULES)):
+            if value not in known:
+                raise RecipeError(f"unknown rule {what}={value!r}{nearest(value, known)}; choose {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +80,7 @@ def judge_extras(
     judged: Judged,
     extras: Extras,
     *,
-    how: dict[str, int],
+    how: dict[str, Any],
     model: Bundle | None = None,
     signals: Signals | None = None,
     progress: Progress | None = None,
@@ -104,6 +117,9 @@ def write_extras(
         judgement["worst_errors"] = write_mistakes(folder, split, predictions, judged, signals.dataset, signals.rows)
     if "robustness" in judgement:
         write_robustness_table(folder / f"robustness-{split}.csv", judgement["robustness"])
+        figure = robustness_figure(judgement["robustness"])
+        for suffix in ("png", "svg"):
+            save_figure(figure, folder / "plots" / f"robustness-{split}.{suffix}")
     if extras.per_class:
         write_class_reports(folder, split, predictions, judged)
     write_tables(folder, judgement, predictions, judged)

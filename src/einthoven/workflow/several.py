@@ -116,7 +116,15 @@ def ensemble_of(
     how: dict[str, Any] = {"n_resamples": first.n_resamples, "seed": seed}
     caution = caution_about(part.split, leaks_of(first.bundle, first.selected)) if own else []
     judgement = judge(
-        part.label, mean, judged.decided, judged.decisions, how_decided=judged.how, caution=caution, **how
+        part.label,
+        mean,
+        judged.decided,
+        judged.decisions,
+        how_decided=judged.how,
+        caution=caution,
+        **how,
+        interval=extras.interval,
+        absent=extras.absent,
     )
     if "macro" in judgement:
         judgement["ensemble"] = _beside(members, aligned, mean, judgement, how)
