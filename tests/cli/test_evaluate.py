@@ -84,3 +84,42 @@ def test_the_rules_of_intervals_are_printed_with_them_and_others_refused(folder)
     wrong = _einthoven("--predictions", "mine.csv", "--absent", "skp", cwd=folder)
     assert wrong.returncode == 2
     assert "unknown rule absent='skp' (did you mean 'skip'?); choose redraw, skip, half" in wrong.stderr
+
+
+def _refused(*arguments, cwd):
+    done = _einthoven(*arguments, cwd=cwd)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_zero_is_an_answer(folder):
+    done = _einthoven("--predictions", "mine.csv", "--n-resamples", 0, "--out", "zero", cwd=folder)
+    assert "no intervals: they need at least 100 resamples" in done.stdout
+    assert "--fold is about models" in _refused("--predictions", "mine.csv", "--fold", 0, cwd=folder)
+
+
+def test_classes_that_exclude_each_other_are_checked_for_it(folder):
+    assert "but with --single-label classes exclude each other" in _refused(
+        "--predictions", "mine.csv", "--single-label", cwd=folder
+    )
+    (folder / "sum.csv").write_text("record_id,y_A,y_B,p_A,p_B\nr1,1,0,0.9,0.1\nr2,0,1,0.9,0.9\n")
+    assert "the probabilities of record r2 sum to 1.8" in _refused(
+        "--predictions", "sum.csv", "--single-label", cwd=folder
+    )
+
+
+def test_what_cannot_be_judged_ends_with_2_and_a_column_is_named(folder):
+    (folder / "none.csv").write_text("record_id,y_A,p_A\nr1,1,0.9\n")
+    done = _einthoven("--predictions", "none.csv", cwd=folder)
+    assert done.returncode == 2
+    assert "not judged: no class has both a positive and a negative record" in done.stdout
+    (folder / "text.csv").write_text("record_id,y_A,p_A\nr1,1,high\n")
+    assert "column p_A" in _refused("--predictions", "text.csv", cwd=folder)
+
+
+def test_the_same_scores_under_another_format_are_not_fitted_on(folder):
+    arrays = ("--fit-on", "mine-p.npy", "--fit-on-targets", "mine-y.npy", "--classes", "A,B")
+    assert "thresholds from the same split: the files are equal" in _refused(
+        "--predictions", "mine-p.npy", "--targets", "mine-y.npy", *arrays, cwd=folder
+    )

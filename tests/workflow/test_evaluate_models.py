@@ -303,3 +303,10 @@ def test_members_may_read_the_same_records_in_forms_of_their_own(runs, corpus_fo
     done = workflow.ensemble_of(members, out=tmp_path / "e")
     scores = [each.predictions.probabilities for each in members.values()]
     np.testing.assert_allclose(done.predictions.probabilities, np.mean(scores, axis=0), atol=1e-12)
+
+
+def test_a_judgement_written_elsewhere_leaves_the_run_and_its_bundle_as_they_are(run, tmp_path):
+    before = (run.bundle / "bundle.json").read_bytes(), (run.bundle / "README.md").read_bytes()
+    workflow.evaluate(run.path, split="validation", n_resamples=0, out=tmp_path / "elsewhere")
+    assert ((run.bundle / "bundle.json").read_bytes(), (run.bundle / "README.md").read_bytes()) == before
+    assert (tmp_path / "elsewhere" / "metrics.json").is_file()

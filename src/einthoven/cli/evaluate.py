@@ -144,7 +144,7 @@ def evaluate(
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value not in (None, False)}
+    return {name: value for name, value in options.items() if value is not None and value is not False}
 
 
 def _refuse(options: Mapping[str, Any], why: str) -> None:
@@ -187,6 +187,8 @@ def _evaluate_file(path: Path, options: dict[str, Any], common: dict[str, Any]) 
 def _print_done(folder: Path, judgement: dict[str, Any]) -> None:
     print_judgement(judgement)
     print(f"report  {folder / 'report.html'}")
+    if "macro" not in judgement:
+        raise typer.Exit(2)
 
 
 def _print_table(judgements: Mapping[str, dict[str, Any]], ensemble: dict[str, Any] | None) -> None:
@@ -224,7 +226,10 @@ def print_judgement(judgement: dict[str, Any]) -> None:
         print(f"  undefined: {absent['class']} ({absent['reason']})")
     for line in _trust(judgement):
         print(f"  {line}")
-    print(f"  intervals: {interval['level']:.0%}, {interval['n_resamples']:,} resamples by {interval['unit']}")
+    if judgement["macro"]["auroc"]["low"] is None:
+        print("  no intervals: they need at least 100 resamples")
+    else:
+        print(f"  intervals: {interval['level']:.0%}, {interval['n_resamples']:,} resamples by {interval['unit']}")
 
 
 def _trust(judgement: Mapping[str, Any]) -> list[str]:

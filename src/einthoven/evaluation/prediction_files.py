@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -168,10 +169,21 @@ def _read_table(path: Path) -> dict[str, Any]:
     try:
         table = _read_csv(path) if path.suffix.lower() in (".csv", ".tsv", ".txt") else pq.read_table(path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path}: cannot be read as predictions: {' '.join(str(error).split())}") from None
+        raise DatasetError(f"{path}: cannot be read as predictions: {_plainly(error, path)}") from None
     if len(set(table.column_names)) < len(table.column_names):
         raise DatasetError(f"{path}: column {_first_repeated(table.column_names)} comes twice")
     return {name: table.column(name) for name in table.column_names}
+
+
+def _plainly(error: Exception, path: Path) -> str:
+    """Return the library's reason on one line, a column by its name."""
+    text = " ".join(str(error).split())
+    found = re.search(r"CSV column #(\d+)", text)
+    if not found:
+        return text
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader([head := file.readline()], delimiter=max(",;\t", key=head.count)))
+    return text.replace(found[0], f"column {header[int(found[1])].strip()}")
 
 
 def _read_csv(path: Path) -> Any:

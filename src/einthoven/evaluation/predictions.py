@@ -135,7 +135,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
     for k, name in enumerate(predictions.classes):
         columns[f"y_{name}"] = pa.array(predictions.targets[:, k], pa.float32(), from_pandas=True)
     for k, name in enumerate(predictions.classes):
-        columns[f"p_{name}"] = pa.array(predictions.probabilities[:, k], pa.float32())
+        columns[f"p_{name}"] = pa.array(predictions.probabilities[:, k], pa.float64())
     with atomic_write(path) as temporary:
         pq.write_table(pa.table(columns), temporary)
 

@@ -178,7 +178,9 @@ def _judge(
     own = dataset.name == origin["dataset"]
     fit_here = own and part.split == "validation" and len(part.rows) > 0
     judged = decide_split(predictions, plan_of(bundle, selected), None if fit_here else bundle.decisions)
-    if run and fit_here and part.whole:
+    # What is written elsewhere leaves the run and its bundle as they are.
+    home = run is not None and folder.resolve() == _folder(run, bundle, selected).resolve()
+    if home and fit_here and part.whole:
         from einthoven.bundling import update_bundle
 
         bundle = update_bundle(bundle, judged.decisions.to_dict())
@@ -214,7 +216,7 @@ def _judge(
         context={**_context(bundle, run, part), "runs": fold_rows(predictions)},
         pdf=extras.pdf,
     )
-    if run:
+    if home:
         from einthoven.bundling import update_bundle
 
         update_bundle(bundle, {"metrics": _portable(metrics)}, model_card(bundle.about, list(metrics.values())))

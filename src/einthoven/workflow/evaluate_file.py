@@ -24,6 +24,8 @@ from einthoven.workflow.writing import locked, refuse_foreign, write_judgement
 
 __all__ = ["EvaluatedFile", "evaluate_file"]
 
+_SUM_TOLERANCE = 1e-2  # of probabilities that were written with few digits
+
 AGGREGATES = ("mean", "max", "none")
 
 
@@ -82,6 +84,8 @@ def evaluate_file(
         raise RecipeError(f"unknown aggregation {aggregate!r}; windows are joined by {', '.join(AGGREGATES)}")
     how = None if aggregate == "none" else aggregate
     predictions = read_predictions(path, targets, classes, how)
+    if single_label:
+        _check_exclusive(path, predictions)
     plan = _plan(predictions.classes, single_label, thresholds, calibration)
     folder, name = out or Path(f"evaluation-{path.stem}"), path.stem
     refuse_foreign(folder, "predictions", name)
@@ -111,6 +115,8 @@ def evaluate_file(
     }
     options = {"targets": targets, "classes": ",".join(classes or ()), "aggregate": aggregate, "thresholds": thresholds}
     options |= {"calibration": calibration, "fit-on": fit_on, "fit-on-targets": fit_on_targets}
+    options |= {"n-resamples": str(n_resamples), "seed": str(seed)}
+    options |= {"interval": extras.interval, "absent": extras.absent}
     command = _command(path, options) + (" --single-label" if single_label else "")
     judge_extras(judgement, predictions, judged, extras, how={"n_resamples": n_resamples, "seed": seed})
     title, context = f"Predictions of {name}", {"commands": [command]}
@@ -147,11 +153,30 @@ def _same_classes(path: Path, fitting: Predictions, judged: Predictions) -> Pred
     )
 
 
+def _check_exclusive(path: Path, predictions: Predictions) -> None:
+    """Refuse what classes that exclude each other cannot have."""
+    many = np.flatnonzero((predictions.targets == 1).sum(axis=1) > 1)
+    if len(many):
+        true = [c for c, y in zip(predictions.classes, predictions.targets[many[0]], strict=True) if y == 1]
+        raise DatasetError(
+            f"{path}: record {predictions.record_id[many[0]]} is of {' and '.join(true)}, but with --single-label "
+            "classes exclude each other; leave it out for multi-label predictions"
+        )
+    total = predictions.probabilities.sum(axis=1)
+    off = np.flatnonzero(np.abs(total - 1) > _SUM_TOLERANCE)
+    if len(off):
+        raise DatasetError(
+            f"{path}: the probabilities of record {predictions.record_id[off[0]]} sum to {total[off[0]]:.3g}; of "
+            "classes that exclude each other they sum to 1"
+        )
+
+
 def _check_apart(path: Path, judged: Predictions, fit_on: Path, fitting: Predictions) -> list[str]:
     """Refuse fitting on what is judged, and return what must be said of patients in both."""
     named = ".npy" not in (path.suffix, fit_on.suffix)  # the records of an array have no names, only scores
     shared = set(judged.record_id) & set(fitting.record_id) if named else set()
-    if shared or _digest(judged) == _digest(fitting):
+    alike = np.array_equal(judged.probabilities, fitting.probabilities)
+    if shared or alike:
         which = f"{len(shared):,} records are in both files, such as {min(shared)}" if shared else "the files are equal"
         raise DatasetError(
             f"{fit_on}: thresholds from the same split: {which}; leave out --fit-on, and they are judged by "
