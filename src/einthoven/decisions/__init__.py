@@ -1,6 +1,6 @@
 """From scores to findings: calibration, thresholds, conformal sets and contradictions, fitted on validation records."""
 
-from einthoven.decisions.calibration import CALIBRATIONS, Calibration, fit_calibration
+from einthoven.decisions.calibration import CALIBRATIONS, Calibration, fit_calibration, log_odds
 from einthoven.decisions.conformal import Conformal, fit_conformal
 from einthoven.decisions.novelty import Novelty, fit_novelty, load_novelty, save_novelty
 from einthoven.decisions.pipeline import Decided, Decisions, Plan, cross_fit, fit_decisions, patient_folds
@@ -22,6 +22,7 @@ __all__ = [
     "fit_novelty",
     "fit_thresholds",
     "load_novelty",
+    "log_odds",
     "parse_rule",
     "patient_folds",
     "save_novelty",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CALIBRATIONS", "MIN_CASES", "Calibration", "fit_calibration"]
+__all__ = ["CALIBRATIONS", "MIN_CASES", "Calibration", "fit_calibration", "log_odds"]
 
 Array = NDArray[np.float64]
 Map = Mapping[str, Any]
@@ -86,7 +86,8 @@ def _fit_class(y: Array, p: Array, fit: Callable[[Array, Array], Map | None]) ->
     return fit(y, p)
 
 
-def _log_odds(p: Array) -> Array:
+def log_odds(p: Array) -> Array:
+    """Logarithm of p / (1 - p); probabilities are kept 1e-7 from 0 and 1."""
     p = np.clip(p, _TINY, 1 - _TINY)
     return np.asarray(np.log(p) - np.log1p(-p))
 
@@ -110,14 +111,14 @@ def _logistic(features: Sequence[Array], y: Array, bounds: Sequence[tuple[float 
 
 
 def _fit_temperature(y: Array, p: Array) -> Map:
-    (slope,) = _logistic([_log_odds(p)], y, [(0, _LARGEST_SLOPE)])
+    (slope,) = _logistic([log_odds(p)], y, [(0, _LARGEST_SLOPE)])
     return {"temperature": 1 / max(slope, 1 / _LARGEST_SLOPE)}
 
 
 def _fit_platt(y: Array, p: Array) -> Map:
     positives, negatives = float((y == 1).sum()), float((y == 0).sum())
     smooth = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    z = _log_odds(p)
+    z = log_odds(p)
     slope, shift = _logistic([z, np.ones_like(z)], smooth, [(0, _LARGEST_SLOPE), (None, None)])
     return {"slope": max(slope, 1 / _LARGEST_SLOPE), "shift": shift}
 
@@ -161,8 +162,8 @@ CALIBRATIONS: Mapping[str, Callable[[Array, Array], Map]] = {
     "beta": _fit_beta,
 }
 _APPLY: Mapping[str, Callable[[Array, Map], Array]] = {
-    "temperature": lambda p, m: _sigmoid(_log_odds(p) / m["temperature"]),
-    "platt": lambda p, m: _sigmoid(m["slope"] * _log_odds(p) + m["shift"]),
+    "temperature": lambda p, m: _sigmoid(log_odds(p) / m["temperature"]),
+    "platt": lambda p, m: _sigmoid(m["slope"] * log_odds(p) + m["shift"]),
     "isotonic": lambda p, m: np.interp(p, m["scores"], m["probabilities"]),
     "beta": lambda p, m: _sigmoid(
         m["a"] * np.log(np.clip(p, _TINY, 1)) - m["b"] * np.log1p(-np.clip(p, 0, 1 - _TINY)) + m["c"]

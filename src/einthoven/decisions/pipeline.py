@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.decisions.calibration import Calibration, fit_calibration
+from einthoven.decisions.calibration import Calibration, fit_calibration, log_odds
 from einthoven.decisions.conformal import Conformal, fit_conformal
 from einthoven.decisions.thresholds import Rule, fit_thresholds
 
@@ -168,7 +168,7 @@ def _contradicted(q: Array, limits: Array, classes: Sequence[str], exclusions: E
     """Of findings that contradict each other the one farther above its threshold, in log-odds, stands."""
     column = {name: k for k, name in enumerate(classes)}
     reached = q >= limits
-    margin = np.where(reached, _log_odds(q) - _log_odds(np.minimum(limits, 1.0)), -np.inf)
+    margin = np.where(reached, log_odds(q) - log_odds(np.minimum(limits, 1.0)), -np.inf)
     overruled = np.zeros(q.shape, bool)
     for name, others in exclusions.items():
         rest = [column[other] for other in others if other in column]
@@ -181,8 +181,3 @@ def _contradicted(q: Array, limits: Array, classes: Sequence[str], exclusions: E
         for other in rest:
             overruled[both & (margin[:, k] > strongest) & reached[:, other], other] = True
     return overruled
-
-
-def _log_odds(p: Array) -> Array:
-    p = np.clip(p, 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(p) - np.log1p(-p))

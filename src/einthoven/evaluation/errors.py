@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.dataset import Dataset
-from einthoven.decisions import Decided, Decisions
+from einthoven.decisions import Decided, Decisions, log_odds
 from einthoven.evaluation.predictions import Predictions
 from einthoven.evaluation.wording import ABSENT, decimal
 from einthoven.files import atomic_write
@@ -74,7 +74,7 @@ def worst_mistakes(predictions: Predictions, decided: Decided, decisions: Decisi
     """
     y, q = predictions.targets, decided.probabilities
     limits = _limits(q, decisions)
-    beyond = _log_odds(q) - _log_odds(limits)
+    beyond = log_odds(q) - log_odds(limits)
     found = []
     for k, name in enumerate(predictions.classes):
         for kind, true, sign in ((FALSE_ALARM, 0, 1), (MISS, 1, -1)):
@@ -102,11 +102,6 @@ def _limits(q: Array, decisions: Decisions) -> Array:
         return np.full(q.shape, np.nan)
     first, second = np.sort(q, axis=1)[:, [-1, -2]].T
     return np.where(np.arange(q.shape[1]) == q.argmax(axis=1)[:, None], second[:, None], first[:, None])
-
-
-def _log_odds(p: Array) -> Array:
-    p = np.clip(p, _TINY, 1 - _TINY)
-    return np.asarray(np.log(p) - np.log1p(-p))
 
 
 def choose_mistakes(mistakes: Sequence[Mistake], predictions: Predictions, each: int = 2) -> list[Mistake]:

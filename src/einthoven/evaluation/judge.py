@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from einthoven.decisions import Decided, Decisions
 from einthoven.evaluation.predictions import Predictions
-from einthoven.evaluation.trust import judge_trust
+from einthoven.evaluation.trust import judge_trust, plain
 from einthoven.metrics import (
     AAMI_CLASSES,
     Interval,
@@ -110,7 +110,7 @@ def judge(
 def decision_figures(y: Array, decided: NDArray[np.bool_]) -> list[dict[str, float | None]]:
     """Sensitivity, specificity, PPV, NPV, F1 and more of each class; None where a denominator is zero."""
     rates = decision_metrics(confusion_counts(y, decided))
-    return [{name: _plain(rates[name][k]) for name in _RATES} for k in range(y.shape[1])]
+    return [{name: plain(rates[name][k]) for name in _RATES} for k in range(y.shape[1])]
 
 
 def empty_judgement(split: str, reason: str, n_records: int = 0) -> dict[str, Any]:
@@ -119,11 +119,7 @@ def empty_judgement(split: str, reason: str, n_records: int = 0) -> dict[str, An
 
 
 def _mean(metric: Callable[[Array, Array], Array], y: ArrayLike, p: ArrayLike, average: str) -> float | None:
-    return _plain(averaged(metric, y, p, average))
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return plain(averaged(metric, y, p, average))
 
 
 def _conditions(accepted: int, wanted: int, n_defined: int, n_classes: int) -> list[str]:
@@ -165,8 +161,8 @@ def _rows(
                 "auprc": asdict(average) if average else None,
                 "threshold": limit,
                 **(dict.fromkeys(figures[k]) if undecided else figures[k]),
-                f"sensitivity_at_{_SPECIFICITY:g}_specificity": _plain(reached[k]),
-                **{metric: _plain(values[k]) for metric, values in fit.items()},
+                f"sensitivity_at_{_SPECIFICITY:g}_specificity": plain(reached[k]),
+                **{metric: plain(values[k]) for metric, values in fit.items()},
             }
         )
     return rows
@@ -185,7 +181,7 @@ def _multiclass(classes: Sequence[str], y: Array, decided: Decided, decisions: D
     if not {"S", "V"} <= set(classes) <= set(AAMI_CLASSES):
         return {"confusion": confusion.tolist()}
     beats = {
-        detected: {name: _plain(value) for name, value in rates.items()}
+        detected: {name: plain(value) for name, value in rates.items()}
         for detected, rates in aami_summary(confusion, classes).items()
     }
     return {"confusion": confusion.tolist(), "beats": beats}

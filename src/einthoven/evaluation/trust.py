@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.decisions import Conformal, Decided, Decisions
+from einthoven.decisions import Conformal, Decided, Decisions, log_odds
 from einthoven.metrics import average_classes, brier, calibration_error, log_loss, reliability
 
-__all__ = ["judge_trust", "risk_coverage"]
+__all__ = ["judge_trust", "plain", "risk_coverage"]
 
 Array = NDArray[np.float64]
 
@@ -55,13 +55,13 @@ def _uncalibrated(decisions: Decisions) -> list[str]:
 def _fit(y: Array, p: Array) -> dict[str, float | None]:
     values = {name: metric(y, p) for name, metric in (("brier", brier), ("log_loss", log_loss))}
     values["ece"] = calibration_error(y, p)
-    return {name: _plain(average_classes(each, y)) for name, each in values.items()}
+    return {name: plain(average_classes(each, y)) for name, each in values.items()}
 
 
 def _reliability(y: Array, p: Array) -> list[dict[str, list[float | None]]]:
     count, mean, share = reliability(y, p, _BINS)
     return [
-        {"count": count[k].tolist(), "mean": [_plain(v) for v in mean[k]], "share": [_plain(v) for v in share[k]]}
+        {"count": count[k].tolist(), "mean": [plain(v) for v in mean[k]], "share": [plain(v) for v in share[k]]}
         for k in range(y.shape[1])
     ]
 
@@ -120,17 +120,13 @@ def _certainty(q: Array, decisions: Decisions) -> Array | None:
     if not fitted:
         return None
     limits = np.array([decisions.thresholds[k] for k in fitted], dtype=np.float64)
-    return np.asarray(np.abs(_log_odds(q[:, fitted]) - _log_odds(limits)).min(axis=1))
-
-
-def _log_odds(p: Array) -> Array:
-    p = np.clip(p, 1e-7, 1 - 1e-7)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    return np.asarray(np.abs(log_odds(q[:, fitted]) - log_odds(limits)).min(axis=1))
 
 
 def _share(flags: NDArray[np.bool_]) -> float | None:
     return float(flags.mean()) if len(flags) else None
 
 
-def _plain(value: float) -> float | None:
+def plain(value: float) -> float | None:
+    """Return a number for JSON, None where it is not defined."""
     return None if np.isnan(value) else float(value)
