@@ -36,8 +36,10 @@ def prepare_corpus(
     if system is not None:
         corpus, losses = relabel(corpus, system)
         print(losses)
+    said = losses.summary() if losses is not None else None
     for note in corpus.notes:
-        print(f"note: {note}")
+        if note != said:
+            print(f"note: {note}")
     spec = replace(corpus.spec, **changes)
     dest = dest or Path("datasets") / f"{name}-{spec.fs:g}"
     with bar("preparing") as progress:
