@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -244,3 +245,11 @@ def test_every_architecture_becomes_a_bundle_with_the_same_answers(name, made, t
     x = np.random.default_rng(0).normal(size=(5, 12, 250)).astype(np.float32)
     pair = [load_bundle(tmp_path / name, backend=backend).scores(x) for backend in ("onnx", "torch")]
     np.testing.assert_allclose(*pair, atol=1e-4)
+
+
+def test_a_model_of_beats_refuses_a_recording(made):
+    beats = dataclasses.replace(made, about={**made.about, "provenance": {"dataset": "mitdb", "record_s": 0.75}})
+    prediction = beats.predict(_ecg())
+    assert [flag.code for flag in prediction.flags] == ["no_beat"]
+    assert "single beats cut out around their R peak (0.75 s), not a recording of 10.0 s" in prediction.flags[0].text
+    assert prediction.refused

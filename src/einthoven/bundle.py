@@ -20,7 +20,16 @@ from einthoven.decisions import Decided, Decisions, Novelty, load_novelty
 from einthoven.errors import BundleError, ConformError, nearest
 from einthoven.files import read_json, sha256_of
 from einthoven.record import Record
-from einthoven.signals import Flag, aggregate, check_signal, conform, feature_names, record_features, windows
+from einthoven.signals import (
+    MIN_DURATION_S,
+    Flag,
+    aggregate,
+    check_signal,
+    conform,
+    feature_names,
+    record_features,
+    windows,
+)
 from einthoven.spec import SignalSpec
 from einthoven.threads import available_cores
 
@@ -172,6 +181,7 @@ class Bundle:
         except ConformError as error:
             return Prediction(record.record_id, (), (Flag("does_not_conform", str(error), True),), record.notes)
         flags = check_signal(conformed.signal, self.spec.fs, self.spec.leads) + self._check_rate(record.fs)
+        flags += self._check_kind(conformed.duration_s)
         if any(flag.refuse for flag in flags):
             return Prediction(record.record_id, (), tuple(flags), conformed.notes)
         if conformed.n_samples < self.window:
@@ -187,6 +197,13 @@ class Bundle:
             return []
         text = f"recorded at {fs:g} Hz, below the model's {self.spec.fs:g} Hz"
         return [Flag("low_rate", f"{text}: is the rate right?", fs < self.spec.fs / 2)]
+
+    def _check_kind(self, duration_s: float) -> list[Flag]:
+        beat_s = self.about["provenance"].get("record_s", np.inf)
+        if beat_s >= MIN_DURATION_S or duration_s <= 2 * beat_s:
+            return []
+        text = f"the model judges single beats cut out around their R peak ({beat_s:g} s), not a recording of"
+        return [Flag("no_beat", f"{text} {duration_s:.1f} s", True)]
 
     def _check_novelty(self, conformed: Record) -> list[Flag]:
         if self.novelty is None:

@@ -2,12 +2,13 @@
 
 from einthoven.signals.conform import conform, conform_signals
 from einthoven.signals.perturb import PERTURBATIONS, perturb
-from einthoven.signals.quality import Flag, check_signal
+from einthoven.signals.quality import MIN_DURATION_S, Flag, check_signal
 from einthoven.signals.resample import resample
 from einthoven.signals.statistics import feature_names, feature_parts, record_features
 from einthoven.signals.windows import aggregate, window_starts, windows
 
 __all__ = [
+    "MIN_DURATION_S",
     "PERTURBATIONS",
     "Flag",
     "aggregate",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Flag", "check_signal"]
+__all__ = ["MIN_DURATION_S", "Flag", "check_signal"]
 
 MIN_DURATION_S = 2.0
 # Peak-to-peak of a lead within the record, 1st to 99th percentile, median over leads: 0.3 to 3.5 mV in all of PTB-XL.

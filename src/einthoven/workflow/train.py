@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError
 from einthoven.evaluation.novelty import fit_dataset_novelty
@@ -139,6 +141,7 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
 def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: str) -> dict[str, Any]:
     # A bundle leaves this machine: its recipe names the dataset, not where it lay.
     portable = recipe.model_copy(update={"data": recipe.data.model_copy(update={"dataset": selected.dataset.name})})
+    table = selected.dataset.records
     return {
         "dataset": selected.dataset.name,
         "attribution": selected.dataset.attribution,
@@ -146,6 +149,9 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "folds": recipe.data.folds.model_dump(mode="json"),
         "leaks": selected.leaks,
         "n_records": len(selected.rows["train"]),
+        "record_s": float(
+            np.median(selected.dataset.records.length[selected.rows["train"]]) / selected.dataset.spec.fs
+        ),
         "n_patients": selected.n_patients("train"),
         "recipe": portable.to_yaml(),
         "seed": recipe.seed,
