@@ -149,9 +149,7 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "folds": recipe.data.folds.model_dump(mode="json"),
         "leaks": selected.leaks,
         "n_records": len(selected.rows["train"]),
-        "record_s": float(
-            np.median(selected.dataset.records.length[selected.rows["train"]]) / selected.dataset.spec.fs
-        ),
+        "record_s": float(np.median(table.length[selected.rows["train"]])) / selected.dataset.spec.fs,
         "n_patients": selected.n_patients("train"),
         "recipe": portable.to_yaml(),
         "seed": recipe.seed,
