@@ -93,6 +93,7 @@ def test_a_spread_sample_of_ptb_xl_equals_wfdb(real_data):
         assert_read_as_wfdb_reads(stem)
 
 
+@pytest.mark.timeout(1800)  # the wfdb package needs a minute on a quiet machine
 @pytest.mark.slow
 def test_all_of_ptb_xl_equals_wfdb(real_data):
     found = stems(real_data / "ptb-xl")
