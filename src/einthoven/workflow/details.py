@@ -25,12 +25,12 @@ from einthoven.evaluation.tables import (
 from einthoven.metrics import defined_classes
 from einthoven.workflow.deciding import Judged
 
-__all__ = ["fold_rows", "write_class_reports", "write_mistakes", "write_tables"]
+__all__ = ["write_class_reports", "write_mistakes", "write_tables"]
 
 _FOLD_RESAMPLES = 200
 
 
-def fold_rows(predictions: Predictions) -> list[dict[str, Any]]:
+def _fold_rows(predictions: Predictions) -> list[dict[str, Any]]:
     """Judge each fold of a split by itself, as rows of the report; none where there is only one."""
     if len(set(predictions.fold)) < 2:
         return []
@@ -38,7 +38,9 @@ def fold_rows(predictions: Predictions) -> list[dict[str, Any]]:
     return [{"name": f"fold {row['fold']}", **row} for row in rows]
 
 
-def write_tables(folder: Path, judgement: Mapping[str, Any], predictions: Predictions, judged: Judged) -> None:
+def write_tables(
+    folder: Path, judgement: Mapping[str, Any], predictions: Predictions, judged: Judged
+) -> list[dict[str, Any]]:
     """Write the tables of one split.
 
     These are ``threshold-sweep-<split>.csv``, ``errors-<split>.csv``, ``folds-<split>.csv`` where the split has several
@@ -46,20 +48,25 @@ def write_tables(folder: Path, judgement: Mapping[str, Any], predictions: Predic
 
     Args:
         folder: of the judgement.
-        judgement: of the split.
+        judgement: of the split; it could be judged.
         predictions: of the split.
         judged: the decisions about them.
+
+    Returns:
+        The rows of its folds; none where there is only one.
     """
     tables = {
         "threshold-sweep": sweep_rows(predictions, judged.decided),
         "errors": mistake_rows(worst_mistakes(predictions, judged.decided, judged.decisions), predictions),
     }
-    if folds := fold_rows(predictions):
+    folds = _fold_rows(predictions)
+    if folds:
         tables["folds"] = folds
     if judgement["confusion"]:
         tables["confusion"] = confusion_rows(judgement)
     for name, rows in tables.items():
         write_csv(folder / f"{name}-{judgement['split']}.csv", rows)
+    return folds
 
 
 def write_mistakes(

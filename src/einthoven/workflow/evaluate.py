@@ -23,7 +23,6 @@ from einthoven.splits import rows_of_folds
 from einthoven.training.runs import Run
 from einthoven.workflow.checkpoints import bundle_of_checkpoint, dataset_of_run
 from einthoven.workflow.deciding import decide_split, plan_of
-from einthoven.workflow.details import fold_rows
 from einthoven.workflow.extras import Extras, Signals, judge_extras, with_quality, write_extras
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 from einthoven.workflow.writing import locked, write_judgement
@@ -206,14 +205,14 @@ def _judge(
     if "macro" not in judgement:
         judgement["reason"] += f" in fold {', '.join(map(str, judgement['folds']))}"
     judge_extras(judgement, predictions, judged, extras, how=how, model=bundle, signals=signals, progress=progress)
-    write_extras(folder, judgement, predictions, judged, extras, signals)
+    folds = write_extras(folder, judgement, predictions, judged, extras, signals)
     metrics = write_judgement(
         folder,
         judgement,
         predictions,
         title=f"{bundle.name}: {bundle.about['task']['name']}",
         history=run.read_history() if run else [],
-        context={**_context(bundle, run, part), "runs": fold_rows(predictions)},
+        context={**_context(bundle, run, part), "runs": folds},
         pdf=extras.pdf,
     )
     if home:

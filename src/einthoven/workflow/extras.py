@@ -108,10 +108,14 @@ def write_extras(
     judged: Judged,
     extras: Extras,
     signals: Signals | None = None,
-) -> None:
-    """Write tables and pictures of one split, and name the strips of its worst errors in the judgement."""
+) -> list[dict[str, Any]]:
+    """Write tables and pictures of one split, and name the strips of its worst errors in the judgement.
+
+    Returns:
+        The rows of its folds, for the report; see ``write_tables``.
+    """
     if "macro" not in judgement:
-        return
+        return []
     split = judgement["split"]
     if signals is not None:
         judgement["worst_errors"] = write_mistakes(folder, split, predictions, judged, signals.dataset, signals.rows)
@@ -122,4 +126,4 @@ def write_extras(
             save_figure(figure, folder / "plots" / f"robustness-{split}.{suffix}")
     if extras.per_class:
         write_class_reports(folder, split, predictions, judged)
-    write_tables(folder, judgement, predictions, judged)
+    return write_tables(folder, judgement, predictions, judged)
