@@ -18,9 +18,10 @@ from einthoven.augment import Chain
 from einthoven.dataset import open_dataset
 from einthoven.training.batches import epoch_batches
 from einthoven.training.device import make_engine
-from einthoven.training.loop import Problem, Trainer
+from einthoven.training.loop import Trainer
 from einthoven.training.recipe import parse_recipe
 from einthoven.workflow import select_for
+from einthoven.workflow.problem import make_problem
 
 _RECIPE = """
 name: step
@@ -38,8 +39,7 @@ training:
 def main(path: str, n_steps: int) -> None:
     dataset, recipe = open_dataset(path), parse_recipe(_RECIPE.format(dataset=path))
     selected = select_for(recipe, dataset)
-    problem = Problem(dataset, "multilabel", selected.targets, selected.rows["train"], selected.rows["validation"])
-    trainer = Trainer(recipe, problem, make_engine())
+    trainer = Trainer(recipe, make_problem(recipe, selected), make_engine())
     trainer.model.train()
     generator = torch.Generator(trainer.engine.device).manual_seed(0)
     batches = epoch_batches(trainer.store, trainer.rows, trainer.crop, 128, torch.Generator().manual_seed(0))

@@ -7,7 +7,6 @@ the epoch it lost and ends with the numbers of an undisturbed one.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +16,6 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from einthoven.augment import Chain, Step
-from einthoven.dataset import Dataset
 from einthoven.errors import EinthovenError
 from einthoven.metrics import auroc
 from einthoven.models import Classifier, Scaling, create_model
@@ -28,24 +26,14 @@ from einthoven.training.checkpoints import load_checkpoint, save_checkpoint
 from einthoven.training.device import Engine
 from einthoven.training.ema import MovingAverage
 from einthoven.training.losses import loss_of, probabilities_of
+from einthoven.training.problem import Problem
 from einthoven.training.recipe import Recipe
 from einthoven.training.runs import Run
 
-__all__ = ["Problem", "Reporter", "Trainer", "predict_rows"]
+__all__ = ["Reporter", "Trainer", "predict_rows"]
 
 _EVALUATION_BATCH = 512
 CRITERIA = {"auroc": 1, "accuracy": 1, "loss": -1}  # sign: larger is better
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is to be learned: targets (records of the dataset, classes) and the rows of each split."""
-
-    dataset: Dataset
-    kind: str
-    targets: NDArray[np.float32]
-    train: NDArray[np.int64]
-    validation: NDArray[np.int64]
 
 
 class Silence:

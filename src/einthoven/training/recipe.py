@@ -7,138 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
-from einthoven.decisions import parse_rule
 from einthoven.errors import RecipeError, nearest
+from einthoven.training.schema import AugmentStep, Data, Evaluation, Folds, Fusion, Model, Recipe, Training
 
-__all__ = ["AugmentStep", "Data", "Evaluation", "Folds", "Model", "Recipe", "Training", "load_recipe", "parse_recipe"]
-
-
-def _no_bool(value: Any) -> Any:
-    # YAML 1.1 reads `no` as False, which would silently become 0.
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not a truth value")
-    return value
-
-
-def _rule(text: str) -> str:
-    try:
-        return str(parse_rule(text))
-    except RecipeError as error:
-        raise ValueError(str(error)) from None
-
-
-Number = Annotated[float, BeforeValidator(_no_bool)]
-Count = Annotated[int, BeforeValidator(_no_bool)]
-Fold = Annotated[int, BeforeValidator(_no_bool)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Folds(_Section):
-    """Which folds are for what."""
-
-    split: str | None = Field(None, description="a split of the dataset's folder; the corpus' own folds by default")
-    train: tuple[Fold, ...] = (1, 2, 3, 4, 5, 6, 7, 8)
-    validation: tuple[Fold, ...] = (9,)
-    test: tuple[Fold, ...] = (10,)
-
-    @model_validator(mode="after")
-    def _disjoint(self) -> Folds:
-        for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
-            if both := set(getattr(self, a)) & set(getattr(self, b)):
-                raise ValueError(f"fold {min(both)} is in both {a} and {b}")
-        if not self.train or not self.validation:
-            raise ValueError("train and validation each need at least one fold")
-        return self
-
-
-class Data(_Section):
-    """Which dataset, what is predicted, and who is in which split."""
-
-    dataset: str
-    task: str = Field("superdiagnostic", min_length=1, description="'all', or one that the dataset's labels have")
-    min_likelihood: Number = Field(0.0, ge=0, le=100, description="percent; stated likelihoods below it do not count")
-    unlabelled: Literal["auto", "drop", "negative"] = Field(
-        "auto", description="records with no statement of the task: left out, or negative; the corpus decides"
-    )
-    single_label: bool = Field(False, description="keep the likeliest class only: a multi-class model")
-    folds: Folds = Folds()
-    crop_s: Number = Field(2.5, ge=0.1, le=3600, description="length of the random crops in training")
-    residence: Literal["auto", "device", "map"] = Field("auto", description="where signals lie while training")
-
-
-class Model(_Section):
-    """Which network."""
-
-    name: str = "resnet1d_wang"
-    options: dict[str, Any] = {}
-    scaling: Literal["dataset", "lead", "none"] = Field("dataset", description="one mean and deviation, or per lead")
-
-
-class AugmentStep(_Section):
-    """One augmentation."""
-
-    name: str
-    p: Number = Field(1.0, ge=0, le=1, description="probability per sample")
-    parameters: dict[str, Any] = {}
-
-
-class Training(_Section):
-    """How it is trained."""
-
-    epochs: Count = Field(15, ge=1)
-    batch_size: Count = Field(128, ge=2)
-    lr: Number = Field(1e-2, gt=0, description="the highest rate of the one-cycle schedule")
-    weight_decay: Number = Field(1e-2, ge=0)
-    warmup: Number = Field(0.3, gt=0, lt=1, description="share of the steps until the highest rate")
-    ema: Number | None = Field(None, gt=0, lt=1, description="decay per step of the averaged weights")
-    clip_norm: Number | None = Field(None, gt=0, description="largest norm of the gradient")
-    label_smoothing: Number = Field(0.0, ge=0, lt=1)
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    early_stopping: Count | None = Field(None, ge=1, description="epochs without a better validation AUROC")
-    augment: tuple[AugmentStep, ...] = ()
-    threads: Count | None = Field(None, ge=1, le=256, description="CPU threads; all cores where the machine is idle")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-
-
-class Evaluation(_Section):
-    """How it is judged."""
-
-    window_s: Number | None = Field(None, ge=0.1, le=3600, description="length of a window; the crop's where not given")
-    stride_s: Number | None = Field(None, ge=0.01, le=3600, description="from one window to the next; half a window")
-    aggregate: Literal["mean", "max"] = "mean"
-    select: Literal["auroc", "accuracy", "loss"] = Field("auroc", description="which checkpoint becomes the bundle")
-    calibration: Literal["none", "temperature", "platt", "isotonic", "beta"] = "platt"
-    thresholds: Annotated[str, AfterValidator(_rule)] = Field(
-        "f1", description="f1, fbeta:2, youden, sensitivity:0.9, specificity:0.9, cost:5 or challenge:2021"
-    )
-    conformal_error: Number | None = Field(
-        0.1, gt=0, lt=0.5, description="error rate that the conformal sets promise; null makes none"
-    )
-    n_resamples: Count = Field(1000, ge=0)
-
-
-class Recipe(_Section):
-    """Everything a run needs; saved beside its results."""
-
-    name: str = Field(pattern=r"^\w[\w.-]*$")
-    description: str = ""
-    seed: Count = Field(0, ge=0)
-    data: Data
-    model: Model = Model()
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
-
-    def to_yaml(self) -> str:
-        """Return the recipe as YAML that ``load_recipe`` reads back."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+__all__ = [
+    "AugmentStep",
+    "Data",
+    "Evaluation",
+    "Folds",
+    "Fusion",
+    "Model",
+    "Recipe",
+    "Training",
+    "load_recipe",
+    "parse_recipe",
+]
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -223,7 +111,7 @@ def _explain(error: Any, name: str, node: Any, origin: dict[tuple[str, ...], str
         return f"{place}: {key} is missing"
     message = error["msg"].removeprefix("Value error, ")
     got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
-    return f"{place}: {key}: {message[0].lower()}{message[1:]}{got}"
+    return ": ".join(part for part in (place, key, f"{message[0].lower()}{message[1:]}{got}") if part)
 
 
 def _is_variant(part: Any) -> bool:
@@ -236,9 +124,14 @@ def _allowed_keys(where: Sequence[Any]) -> list[str]:
     for part in where:
         if isinstance(part, int):
             continue
-        annotation = section.model_fields[part].annotation
-        section = AugmentStep if part == "augment" else annotation
+        section = _section_in(section.model_fields[part].annotation)
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> Any:
+    """The section within ``Section | None`` or ``tuple[Section, ...]``."""
+    inner = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, BaseModel)]
+    return inner[0] if inner else annotation
 
 
 def _line(node: Any, where: Sequence[Any]) -> int:

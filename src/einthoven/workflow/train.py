@@ -16,6 +16,7 @@ from einthoven.training.recipe import Recipe
 from einthoven.training.runs import Run, open_run
 from einthoven.workflow.deciding import plan_for
 from einthoven.workflow.evaluate import evaluate
+from einthoven.workflow.problem import make_problem
 from einthoven.workflow.selection import Selected, select_for
 
 __all__ = ["train"]
@@ -45,7 +46,7 @@ def train(
         RecipeError: a model or augmentation that does not exist.
     """
     from einthoven.training.device import make_engine
-    from einthoven.training.loop import Problem, Trainer
+    from einthoven.training.loop import Trainer
 
     dataset = open_dataset(recipe.data.dataset)
     selected = select_for(recipe, dataset)
@@ -56,9 +57,7 @@ def train(
     dataset.verify()
     options = recipe.training
     engine = make_engine(options.device, options.precision, options.threads)
-    problem = Problem(
-        dataset, selected.task.kind, selected.targets, selected.rows["train"], selected.rows["validation"]
-    )
+    problem = make_problem(recipe, selected)
     trainer = Trainer(recipe, problem, engine)
     run, continued = open_run(runs, recipe, fresh=fresh)
     announce(
