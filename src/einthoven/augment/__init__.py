@@ -1,6 +1,6 @@
 """How is a batch varied? Batched tensor operations on the device, seeded, each with a probability per sample."""
 
-from einthoven.augment import amplitude, filtering, leads, masking, mixing, noise, policy, resample, star, time
+from einthoven.augment import amplitude, filtering, leads, masking, mixing, noise, policy, resample, shifts, star
 from einthoven.augment._chain import (
     Chain,
     Context,
@@ -27,6 +27,6 @@ __all__ = [
     "register_augmentation",
     "register_mixing",
     "resample",
+    "shifts",
     "star",
-    "time",
 ]

@@ -17,7 +17,7 @@ from torch import Tensor
 from einthoven.augment._parameters import checked_parameters
 from einthoven.errors import RecipeError, nearest
 
-__all__ = ["Chain", "Context", "Step", "apply_to", "list_augmentations", "register_augmentation", "register_mixing"]
+__all__ = ["Chain", "Context", "Step", "bind", "list_augmentations", "register_augmentation", "register_mixing"]
 
 Operation = Callable[..., Tensor]
 Mixing = Callable[..., tuple[Tensor, Tensor, Tensor | None]]
@@ -38,6 +38,9 @@ class Context:
 
     fs: float
     leads: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "leads", tuple(self.leads))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Chain:
 
     def __init__(self, steps: Sequence[Step], context: Context) -> None:
         self._context = context
-        bound = [(step.name, _bound(step, context), float(step.p)) for step in steps]
+        bound = [(step.name, bind(step, context), float(step.p)) for step in steps]
         self._signal = [(operation, p) for name, operation, p in bound if name in _OPERATIONS]
         self._mixing = [(operation, p) for name, operation, p in bound if name in _MIXINGS]
         self.mixes = bool(self._mixing)
@@ -101,7 +104,7 @@ class Chain:
                 x = operation(x, generator=generator)
                 continue
             chosen = torch.rand(len(x), generator=generator, device=x.device) < p
-            x = apply_to(x, chosen, partial(operation, generator=generator), in_place=x is not given)
+            x = _apply_to(x, chosen, partial(operation, generator=generator), in_place=x is not given)
         return x
 
     def mix(
@@ -130,7 +133,7 @@ class Chain:
         self.mix(silence, torch.zeros(2, 1), None, generator)
 
 
-def apply_to(x: Tensor, chosen: Tensor, operation: Operation, *, in_place: bool = False) -> Tensor:
+def _apply_to(x: Tensor, chosen: Tensor, operation: Operation, in_place: bool = False) -> Tensor:
     """Return ``x`` with the operation applied to the chosen samples.
 
     On the CPU only the chosen samples are computed. A GPU computes all and selects: to count the chosen ones it would
@@ -151,8 +154,12 @@ def apply_to(x: Tensor, chosen: Tensor, operation: Operation, *, in_place: bool 
     return target.index_copy_(0, rows, operation(x.index_select(0, rows)))
 
 
-def _bound(step: Step, context: Context) -> Operation:
-    """The step's operation with its context and parameters."""
+def bind(step: Step, context: Context) -> Callable[..., Any]:
+    """The step's operation with its context and parameters; the probability is left to the caller.
+
+    Raises:
+        RecipeError: an unknown operation or parameter, or a value that it cannot have.
+    """
     known: dict[str, Callable[..., Any]] = {**_OPERATIONS, **_MIXINGS}
     if step.name not in known:
         names = ", ".join(sorted(known))

@@ -11,7 +11,18 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from einthoven.errors import RecipeError, nearest
 
-__all__ = ["Amount", "Count", "Factor", "Fraction", "Names", "Numbers", "Range", "checked_parameters", "parameters_of"]
+__all__ = [
+    "Amount",
+    "Count",
+    "Factor",
+    "Fraction",
+    "Magnitude",
+    "Names",
+    "Numbers",
+    "Range",
+    "checked_parameters",
+    "parameters_of",
+]
 
 _GIVEN = ("x", "y", "facts", "chosen", "generator", "context")  # by the chain, not by a recipe
 
@@ -22,12 +33,15 @@ class _Limits:
     high: float = math.inf
 
     def __str__(self) -> str:
+        if math.isinf(self.low):
+            return "a finite number"
         return f"at least {self.low:g}" if math.isinf(self.high) else f"between {self.low:g} and {self.high:g}"
 
 
 Amount = Annotated[float, _Limits(0)]
 Fraction = Annotated[float, _Limits(0, 1)]
 Factor = Annotated[float, _Limits(1)]
+Magnitude = Annotated[float, _Limits(0, 10)]
 Count = Annotated[int, _Limits(1)]
 Numbers = Annotated[tuple[float, ...], _Limits(0)]
 Range = tuple[float, float]
@@ -52,10 +66,10 @@ def checked_parameters(name: str, operation: Callable[..., Any], values: Mapping
         if key not in allowed:
             has = f"it has {', '.join(allowed)}" if allowed else "it has none"
             raise RecipeError(f"augmentation {name!r} has no parameter {key!r}{nearest(key, allowed)}; {has}")
-    return {key: _checked(f"augmentation {name!r}: {key}", value, hints[key]) for key, value in values.items()}
+    return {key: _checked(f"augmentation {name!r}:", key, value, hints[key]) for key, value in values.items()}
 
 
-def _checked(what: str, value: Any, hint: Any) -> Any:
+def _checked(who: str, key: str, value: Any, hint: Any) -> Any:
     limits = _Limits()
     if get_origin(hint) in (Union, UnionType):
         if value is None:
@@ -64,25 +78,26 @@ def _checked(what: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         hint, limits = get_args(hint)
     if get_origin(hint) is not tuple:
-        return _scalar(what, value, hint, limits)
-    kind, *rest = get_args(hint)
-    wanted = "two numbers, the lower first" if rest == [float] else f"a list of {_PLURALS[kind]}"
-    if not isinstance(value, list | tuple) or not value or (rest == [float] and len(value) != 2):
-        raise RecipeError(f"{what} must be {wanted}, got {value!r}")
-    items = tuple(_scalar(f"every entry of {what.split(': ')[-1]} in {what.split(': ')[0]}", v, kind, limits) for v in value)
-    if rest == [float] and items[0] > items[1]:
-        raise RecipeError(f"{what} must be {wanted}, got {value!r}")
+        return _scalar(f"{who} {key}", value, hint, limits)
+    kind, rest = get_args(hint)
+    pair = rest is not Ellipsis
+    wanted = "two numbers, the lower first" if pair else f"a list of {_KINDS[kind].split()[-1]}s"
+    refused = RecipeError(f"{who} {key} must be {wanted}, got {value!r}")
+    if not isinstance(value, list | tuple) or not value or (pair and len(value) != 2):
+        raise refused
+    items = tuple(_scalar(f"{who} every entry of {key}", each, kind, limits) for each in value)
+    if pair and items[0] > items[1]:
+        raise refused
     return items
 
 
 _KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a name"}
-_PLURALS = {float: "numbers", str: "names"}
 
 
 def _scalar(what: str, value: Any, kind: type, limits: _Limits) -> Any:
-    accepted = (int, float) if kind is float else (kind,)
+    accepted: Any = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise RecipeError(f"{what} must be {_KINDS[kind]}, got {value!r}")
     if kind in (int, float) and not (math.isfinite(value) and limits.low <= value <= limits.high):
-        raise RecipeError(f"{what} must be {limits if limits != _Limits() else 'a number'}, got {value!r}")
+        raise RecipeError(f"{what} must be {limits}, got {value!r}")
     return value
