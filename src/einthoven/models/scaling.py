@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from einthoven.models._network import Network
+from einthoven.models.fusion import FactScaling
 
 __all__ = ["Classifier", "Scaling"]
 
@@ -34,13 +35,28 @@ class Scaling(nn.Module):
 
 
 class Classifier(nn.Module):
-    """What is trained, saved and exported: scaling, then a network; millivolts in, logits out."""
+    """What is trained, saved and exported: scaling, then a network; millivolts and facts in, logits out.
 
-    def __init__(self, scaling: Scaling, network: Network) -> None:
+    Args:
+        scaling: of signals.
+        network: a ``FusedNetwork`` where facts are seen.
+        fact_scaling: of facts; None where the network sees the signal alone.
+    """
+
+    def __init__(self, scaling: Scaling, network: Network, fact_scaling: FactScaling | None = None) -> None:
         super().__init__()
-        self.scaling, self.network = scaling, network
+        self.scaling, self.network, self.fact_scaling = scaling, network, fact_scaling
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (batch, class) of signals (batch, lead, time) in mV."""
-        logits: Tensor = self.network(self.scaling(x))
+    @property
+    def n_facts(self) -> int:
+        """Columns of the facts that ``forward`` takes."""
+        return 0 if self.fact_scaling is None else self.fact_scaling.mean.numel()
+
+    def forward(self, x: Tensor, facts: Tensor | None = None) -> Tensor:
+        """Logits (batch, class) of signals (batch, lead, time) in mV and facts (batch, fact), NaN where unknown.
+
+        Without ``facts`` a network that would see them takes all for unknown.
+        """
+        seen = () if facts is None or self.fact_scaling is None else self.fact_scaling(facts)
+        logits: Tensor = self.network(self.scaling(x), *seen)
         return logits

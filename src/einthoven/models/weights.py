@@ -13,17 +13,25 @@ from torch import nn
 from einthoven.errors import BundleError
 from einthoven.files import atomic_write
 from einthoven.models._registry import create_model
+from einthoven.models.ensemble import WeightedMean
+from einthoven.models.fusion import FactScaling, FusedNetwork
 from einthoven.models.scaling import Classifier, Scaling
 
-__all__ = ["build_classifier", "load_weights", "save_weights"]
+__all__ = ["build_classifier", "load_matching", "load_weights", "save_weights"]
 
 
-def build_classifier(network: Mapping[str, Any]) -> Classifier:
+def build_classifier(network: Mapping[str, Any]) -> Classifier | WeightedMean:
     """Build the module that a bundle's ``network`` entry describes, with weights still to be loaded."""
+    if "ensemble" in network:
+        members = [build_classifier(member) for member in network["ensemble"]]
+        return WeightedMean(members, network["weights"], network["kind"], network["columns"])
     n_scales = network["n_scales"]
     scaling = Scaling([0.0] * n_scales, [1.0] * n_scales)
     body = create_model(network["name"], network["n_leads"], network["n_classes"], **network["options"])
-    return Classifier(scaling, body)
+    if not (n_facts := network.get("n_facts", 0)):
+        return Classifier(scaling, body)
+    fused = FusedNetwork(body, n_facts, **network["fusion"])
+    return Classifier(scaling, fused, FactScaling([0.0] * n_facts, [1.0] * n_facts))
 
 
 def save_weights(path: Path, model: nn.Module) -> None:
@@ -44,3 +52,15 @@ def load_weights(path: Path, model: nn.Module) -> None:
         model.load_state_dict(load_file(path), strict=True)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise BundleError(f"{path}: weights do not fit the model: {str(error).splitlines()[0]}") from None
+
+
+def load_matching(path: Path, model: nn.Module) -> set[str]:
+    """Fill a module with the weights of a file whose names and shapes agree.
+
+    Returns:
+        Names that only one of the two has, or that have another shape; in the module these are left as they were.
+    """
+    here, there = model.state_dict(), load_file(path)
+    fitting = {name for name, tensor in here.items() if name in there and there[name].shape == tensor.shape}
+    model.load_state_dict({**here, **{name: there[name] for name in fitting}})
+    return (here.keys() | there.keys()) - fitting
