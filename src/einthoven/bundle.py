@@ -61,9 +61,9 @@ _SURE = {
 
 
 class _Network(Protocol):
-    """Logits (windows, classes) of windows (windows, leads, samples) in mV."""
+    """Logits (windows, classes) of windows (windows, leads, samples) in mV, and of facts where it sees any."""
 
-    def __call__(self, x: NDArray[np.float32], /) -> NDArray[np.float32]: ...
+    def __call__(self, x: NDArray[np.float32], facts: NDArray[np.float32] | None, /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ class Bundle:
         about: everything else that ``bundle.json`` says (network, provenance, metrics, licence).
         network: the loaded graph.
         novelty: tells records unlike those of training; None where the bundle has no detector.
+        facts: names of what the network sees beside the signal; see ``einthoven.facts``.
     """
 
     path: Path
@@ -160,15 +161,23 @@ class Bundle:
     about: Mapping[str, Any]
     network: _Network = field(repr=False)
     novelty: Novelty | None = field(default=None, repr=False)
+    facts: tuple[str, ...] = ()
 
     @property
     def thresholds(self) -> dict[str, float | None]:
         """The threshold of each class, None where none could be fitted."""
         return dict(zip(self.classes, self.decisions.thresholds, strict=True))
 
-    def scores(self, x: NDArray[np.float32]) -> Array:
-        """The network's scores, 0 to 1 and not calibrated, (windows, classes) of windows (windows, leads, samples)."""
-        return to_probabilities(self.network(x), self.kind)
+    def scores(self, x: NDArray[np.float32], facts: NDArray[np.float32] | None = None) -> Array:
+        """The network's scores, 0 to 1 and not calibrated, (windows, classes) of windows (windows, leads, samples).
+
+        Args:
+            x: millivolts.
+            facts: shape (windows, facts), NaN where unknown; all are unknown where none are given.
+        """
+        if self.facts and facts is None:
+            facts = np.full((len(x), len(self.facts)), np.nan, np.float32)
+        return to_probabilities(self.network(x, facts), self.kind)
 
     def predict(self, record: Record) -> Prediction:
         """Judge one record: quality, conform, windows, network, aggregate, decide.
@@ -189,8 +198,24 @@ class Bundle:
             flags.append(Flag("padded", f"{text}; the rest was filled with zeros", False))
         flags += self._check_novelty(conformed)
         cut, _, _ = windows(conformed.signal, self.window, self.stride)
-        p = aggregate(self.scores(cut), np.array([0]), self.how)[0]
+        facts, more = self._look_up(conformed)
+        flags += more
+        p = aggregate(self.scores(cut, np.repeat(facts[None], len(cut), axis=0)), np.array([0]), self.how)[0]
         return Prediction(record.record_id, self.decide(p), tuple(flags), conformed.notes)
+
+    def _look_up(self, conformed: Record) -> tuple[NDArray[np.float32], list[Flag]]:
+        """Facts of a record, and which of them nobody knows."""
+        if not self.facts:
+            return np.empty(0, np.float32), []
+        from einthoven.facts import facts_of_record
+
+        facts, why = facts_of_record(conformed, self.facts)
+        unknown = [name for name, value in zip(self.facts, facts, strict=True) if np.isnan(value)]
+        if not unknown:
+            return facts, []
+        some = ", ".join(unknown[:4]) + (" ..." if len(unknown) > 4 else "")
+        text = f"{len(unknown)} of {len(self.facts)} facts that the model can use are unknown: {some}"
+        return facts, [Flag("facts_unknown", "; ".join([text, *why]), False)]
 
     def _check_rate(self, fs: float) -> list[Flag]:
         if fs >= self.spec.fs:
@@ -297,6 +322,7 @@ def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] 
             about=about,
             network=network,
             novelty=_novelty(path, about),
+            facts=tuple(about.get("facts", ())),
         )
     except (KeyError, TypeError) as error:
         raise BundleError(f"{path / 'bundle.json'}: incomplete or altered: {error}") from None
@@ -340,10 +366,10 @@ def _onnx_network(graph: Path) -> _Network:
     # Idle threads sleep: a spinning pool starves whatever shares the machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    names = [entry.name for entry in session.get_inputs()]
 
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = session.run(None, {name: x})[0]
+    def run(x: NDArray[np.float32], facts: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(None, dict(zip(names, (x, facts), strict=False)))[0]
         return logits
 
     return run
@@ -358,9 +384,10 @@ def _torch_network(path: Path, about: Mapping[str, Any]) -> _Network:
     load_weights(path / "model.safetensors", model)
     model.eval()
 
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(x: NDArray[np.float32], facts: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         with torch.inference_mode():
-            logits: NDArray[np.float32] = model(torch.from_numpy(x)).numpy()
+            seen = None if facts is None else torch.from_numpy(facts)
+            logits: NDArray[np.float32] = model(torch.from_numpy(x), seen).numpy()
         return logits
 
     return run
@@ -370,7 +397,7 @@ def _check_probe(bundle: Bundle) -> None:
     from safetensors.numpy import load_file
 
     probe = load_file(bundle.path / "probe.safetensors")
-    answer = bundle.network(probe["input"])
+    answer = bundle.network(probe["input"], probe.get("facts"))
     off = float(np.abs(answer - probe["logits"]).max()) if answer.shape == probe["logits"].shape else np.inf
     if not off <= _PROBE_TOLERANCE:
         raise BundleError(

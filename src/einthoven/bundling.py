@@ -48,16 +48,17 @@ def save_bundle(path: Path, model: Classifier, about: Mapping[str, Any]) -> Bund
     temporary.mkdir(parents=True)
     spec = SignalSpec.from_dict(about["spec"])
     probe = synthetic_probe(len(spec.leads), about["window"]["length"], spec.fs)
+    facts = synthetic_facts(model) if about.get("facts") else None
     with torch.inference_mode():
-        logits = model(torch.from_numpy(probe)).numpy()
+        logits = model(torch.from_numpy(probe), None if facts is None else torch.from_numpy(facts)).numpy()
     save_weights(temporary / "model.safetensors", model)
     with atomic_write(temporary / "probe.safetensors") as file:
-        save_file({"input": probe, "logits": logits}, file)
-    export_onnx(model, probe, temporary / "model.onnx")
+        save_file({"input": probe, "logits": logits} | ({} if facts is None else {"facts": facts}), file)
+    export_onnx(model, probe, temporary / "model.onnx", facts)
     files = {file.name: sha256_of(file) for file in sorted(temporary.iterdir())}
     _write_about(temporary, {"format_version": FORMAT_VERSION, **about, "files": files})
     graph = load_bundle(temporary, backend="onnx")
-    off = float(np.abs(graph.network(probe) - logits).max())
+    off = float(np.abs(graph.network(probe, facts) - logits).max())
     if off > _PARITY:
         raise BundleError(f"the exported graph differs from the network by {off:.3g} in a logit (at most {_PARITY:g})")
     shutil.rmtree(path, ignore_errors=True)
@@ -88,8 +89,11 @@ def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
     write_json(folder / "bundle.json", {**plain, "sha256": digest_of(plain)})
 
 
-def export_onnx(model: torch.nn.Module, example: NDArray[np.float32], path: Path) -> None:
-    """Export millivolts-to-logits as an ONNX graph with a free batch size."""
+def export_onnx(
+    model: torch.nn.Module, example: NDArray[np.float32], path: Path, facts: NDArray[np.float32] | None = None
+) -> None:
+    """Export millivolts (and facts) to logits as an ONNX graph with a free batch size."""
+    inputs = {"signals_mv": example} | ({} if facts is None else {"facts": facts})
     loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -99,12 +103,12 @@ def export_onnx(model: torch.nn.Module, example: NDArray[np.float32], path: Path
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model,
-                (torch.from_numpy(example),),
+                tuple(map(torch.from_numpy, inputs.values())),
                 dynamo=True,
                 opset_version=18,
-                input_names=["signals_mv"],
+                input_names=list(inputs),
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=({0: torch.export.Dim("batch")},) * len(inputs),
                 verbose=False,
             )
     finally:
@@ -135,3 +139,11 @@ def synthetic_probe(n_leads: int, n_samples: int, fs: float) -> NDArray[np.float
             gains = np.cos(np.arange(n_leads) * (0.5 + 0.13 * wave) + k)
             probe[k] += gains[:, None] * height * np.exp(-0.5 * ((phase - centre) / width) ** 2)
     return probe.astype(np.float32)
+
+
+def synthetic_facts(model: Classifier) -> NDArray[np.float32]:
+    """Facts for the probe, shape (3, facts): none known, all at their means, every other one a deviation above."""
+    assert model.fact_scaling is not None
+    mean, deviation = (part.numpy() for part in (model.fact_scaling.mean, model.fact_scaling.deviation))
+    unusual = np.where(np.arange(len(mean)) % 2 == 0, mean + deviation, np.nan)
+    return np.stack([np.full_like(mean, np.nan), mean, unusual]).astype(np.float32)

@@ -18,6 +18,7 @@ from einthoven.bundle import Bundle
 from einthoven.dataset import Dataset, gather_steps, to_millivolts
 from einthoven.errors import DatasetError
 from einthoven.evaluation.prediction_files import read_rows
+from einthoven.facts import facts_of_dataset
 from einthoven.files import atomic_write
 from einthoven.signals import aggregate, window_starts
 
@@ -89,7 +90,8 @@ def predict_dataset(
         progress: called with windows done and their number.
 
     Raises:
-        DatasetError: the dataset's signals have another form than the bundle's.
+        DatasetError: the dataset's signals have another form than the bundle's, or were not measured though it needs
+            measurements.
     """
     if dataset.spec != bundle.spec:
         have, need = dataset.spec.to_dict(), bundle.spec.to_dict()
@@ -99,10 +101,11 @@ def predict_dataset(
     first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
     owner, start = np.repeat(rows, np.diff(first)), np.concatenate([*starts, np.empty(0, np.int64)])
     shards = dataset.open_shards()
+    facts = facts_of_dataset(dataset, bundle.facts)
     parts = [np.empty((0, len(bundle.classes)))]
     for k in range(0, len(owner), _BATCH):
         steps = gather_steps(shards, dataset, owner[k : k + _BATCH], start[k : k + _BATCH], bundle.window)
-        parts.append(bundle.scores(to_millivolts(steps, dataset.step_uv)))
+        parts.append(bundle.scores(to_millivolts(steps, dataset.step_uv), facts[owner[k : k + _BATCH]]))
         if progress:
             progress(min(k + _BATCH, len(owner)), len(owner))
     windows = np.concatenate(parts)

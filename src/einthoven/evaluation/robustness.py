@@ -19,6 +19,7 @@ from einthoven.bundle import Bundle
 from einthoven.dataset import Dataset
 from einthoven.errors import ConformError, DatasetError
 from einthoven.evaluation.batches import signal_batches
+from einthoven.facts import facts_of_dataset
 from einthoven.files import atomic_write
 from einthoven.metrics import defined_classes, macro_auroc_draws, paired_difference, resampling_weights
 from einthoven.signals import PERTURBATIONS, aggregate, check_signal, perturb, record_features, windows
@@ -175,6 +176,7 @@ def _answer(
         for condition in conditions
     }
     skipped: dict[Condition, str] = {}
+    facts = facts_of_dataset(dataset, bundle.facts)
     done = 0
     for at, x in signal_batches(dataset, rows):
         for condition in conditions:
@@ -189,7 +191,7 @@ def _answer(
             except ConformError as error:
                 skipped[condition] = str(error)
                 continue
-            _fill(answers[condition], at, bundle, changed)
+            _fill(answers[condition], at, bundle, changed, facts[rows[at]])
         done += len(at) * len(conditions)
         if progress:
             progress(done, n * len(conditions))
@@ -197,10 +199,14 @@ def _answer(
     return {condition: found for condition, found in answers.items() if condition not in skipped}, told
 
 
-def _fill(answers: _Answers, at: NDArray[np.int64], bundle: Bundle, x: NDArray[np.float32]) -> None:
+def _fill(
+    answers: _Answers, at: NDArray[np.int64], bundle: Bundle, x: NDArray[np.float32], facts: NDArray[np.float32]
+) -> None:
     cut = [windows(record, bundle.window, bundle.stride)[0] for record in x]
     first = np.arange(len(x)) * len(cut[0])
-    answers.scores[at] = aggregate(bundle.scores(np.concatenate(cut)), first, bundle.how)
+    # Facts stay those of the clean record: the question is what the network does with the signal.
+    scores = bundle.scores(np.concatenate(cut), np.repeat(facts, len(cut[0]), axis=0))
+    answers.scores[at] = aggregate(scores, first, bundle.how)
     flags = [check_signal(record, bundle.spec.fs, bundle.spec.leads) for record in x]
     answers.refused[at] = [any(flag.refuse for flag in found) for found in flags]
     answers.flagged[at] = [bool(found) for found in flags]
