@@ -12,10 +12,10 @@ from einthoven.bundle import load_bundle
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError, EinthovenError, RecipeError
 from einthoven.files import read_json
+from einthoven.training.averaging import MovingAverage
 from einthoven.training.batches import SignalStore, epoch_batches, fit_scaling
 from einthoven.training.checkpoints import load_checkpoint
 from einthoven.training.device import make_engine
-from einthoven.training.ema import MovingAverage
 from einthoven.training.losses import loss_of
 from einthoven.training.runs import open_run
 
@@ -320,10 +320,10 @@ def test_a_validation_split_that_cannot_choose_is_named(dataset_folder, tmp_path
     import dataclasses
 
     from einthoven.workflow.selection import select_for
-    from einthoven.workflow.train import _check_trainable
+    from einthoven.workflow.train import check_trainable
 
     recipe = recipe_of(dataset_folder)
     selected = select_for(recipe, open_dataset(dataset_folder))
     one = dataclasses.replace(selected, rows={**selected.rows, "validation": selected.rows["validation"][:1]})
     with pytest.raises(DatasetError, match="no class has both a positive and a negative record in the validation"):
-        _check_trainable(one, recipe)
+        check_trainable(one, recipe)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from einthoven.dataset import MISSING, Dataset, gather_steps
+from einthoven.training.sampling import Sampler
 
 __all__ = ["SignalStore", "epoch_batches", "fit_scaling"]
 
@@ -74,20 +75,38 @@ class SignalStore:
 
 
 def epoch_batches(
-    store: SignalStore, rows: Tensor, crop: int, batch_size: int, generator: torch.Generator
+    store: SignalStore,
+    rows: Tensor,
+    crop: int,
+    batch_size: int,
+    generator: torch.Generator,
+    sampler: Sampler | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Go once through ``rows`` in random order with a random crop of each; the last, incomplete batch is left out.
+
+    Args:
+        store: the signals.
+        rows: which records.
+        crop: samples.
+        batch_size: records of a batch, over all shares.
+        generator: of the order and the crops.
+        sampler: draws the records where not every one comes once.
+        share: which of how many equal parts of each batch is wanted.
 
     Yields:
         Positions within ``rows`` (batch,) and signals (batch, lead, crop) in mV.
     """
-    order = torch.randperm(len(rows), generator=generator)
+    order = sampler.draw(generator) if sampler else torch.randperm(len(rows), generator=generator)
     room = (store.lengths(rows).cpu() - crop).clamp(min=0)[order]
     starts = (torch.rand(len(rows), generator=generator) * (room + 1)).long()
     order, starts = order.to(store.device), starts.to(store.device)
+    part, n_parts = share
     for first in range(0, max(1, len(rows) - batch_size + 1), batch_size):
-        chosen = order[first : first + batch_size]
-        yield chosen, store.gather(rows[chosen], starts[first : first + batch_size], crop)
+        n = min(batch_size, len(rows) - first)
+        mine = slice(first + part, first + n - n % n_parts, n_parts)
+        chosen = order[mine]
+        yield chosen, store.gather(rows[chosen], starts[mine], crop)
 
 
 def fit_scaling(dataset: Dataset, rows: NDArray[np.int64], kind: str) -> tuple[list[float], list[float]]:

@@ -1,4 +1,4 @@
-"""The training loop: one-cycle AdamW on random crops, validated every epoch, resumable to the last digit.
+"""The training loop: batches of random crops, validated every epoch, resumable to the last digit.
 
 Every random draw of an epoch follows from the recipe's seed and the epoch's number, so a run that was killed repeats
 the epoch it lost and ends with the numbers of an undisturbed one.
@@ -7,33 +7,38 @@ the epoch it lost and ends with the numbers of an undisturbed one.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from einthoven.augment import Chain, Step
 from einthoven.errors import EinthovenError
-from einthoven.metrics import auroc
-from einthoven.models import Classifier, Scaling, create_model
+from einthoven.models import Classifier
 from einthoven.models.weights import save_weights
-from einthoven.signals import aggregate, window_starts
-from einthoven.training.batches import SignalStore, epoch_batches, fit_scaling
-from einthoven.training.checkpoints import load_checkpoint, save_checkpoint
-from einthoven.training.device import Engine
-from einthoven.training.ema import MovingAverage
-from einthoven.training.losses import loss_of, probabilities_of
+from einthoven.training.averaging import MovingAverage, WeightMean, refresh_batch_norm
+from einthoven.training.checkpoints import check_network, load_checkpoint, save_checkpoint
+from einthoven.training.device import Engine, check_devices
+from einthoven.training.feeding import Batch, Feed
+from einthoven.training.logs import EpochLog, open_log, write_epoch_predictions
+from einthoven.training.losses import lesson_loss, make_loss
+from einthoven.training.network import make_model
+from einthoven.training.optimizers import make_optimizer
 from einthoven.training.problem import Problem
+from einthoven.training.ranks import from_first, mean_over_ranks, shared, syncing
 from einthoven.training.recipe import Recipe
 from einthoven.training.runs import Run
+from einthoven.training.schedules import Schedule, averages_from
+from einthoven.training.targets import check_targets, class_weights
+from einthoven.training.validation import CRITERIA, best_epoch, predict_rows, scores_of, spread_rows, validation_figures
+from einthoven.training.watching import LossWatch
 
-__all__ = ["Reporter", "Trainer", "predict_rows"]
+__all__ = ["CRITERIA", "Reporter", "Trainer"]
 
-_EVALUATION_BATCH = 512
-CRITERIA = {"auroc": 1, "accuracy": 1, "loss": -1}  # sign: larger is better
+_REPORTED = 10  # batches between two reports
 
 
 class Silence:
@@ -50,7 +55,7 @@ class Reporter(Protocol):
     """Who is told how training goes."""
 
     def step(self, epoch: int, step: int, n_steps: int, loss: float) -> None:
-        """Called now and then within an epoch."""
+        """Called now and then within an epoch, with batches done and their number."""
 
     def epoch(self, row: dict[str, float]) -> None:
         """Called after each epoch with its row of the history."""
@@ -62,177 +67,204 @@ class Trainer:
     Args:
         recipe: what to do.
         problem: on what.
-        engine: where.
+        engine: where; ``parallel.fit`` trains on several devices.
+        max_batches: of an epoch at most, and as many of validation records: tries everything, finds nothing.
+
+    Raises:
+        RecipeError: a model, augmentation, loss or device that cannot be, or parts that do not fit each other.
+        DatasetError: training targets that say nothing of a class.
+        MissingExtraError: an optimiser whose package is not there.
     """
 
-    def __init__(self, recipe: Recipe, problem: Problem, engine: Engine) -> None:
-        self.recipe, self.problem, self.engine = recipe, problem, engine
-        options, fs = recipe.training, problem.dataset.spec.fs
-        torch.manual_seed(recipe.seed)
-        scaling = Scaling(*fit_scaling(problem.dataset, problem.train, recipe.model.scaling))
-        n_leads, n_classes = len(problem.dataset.spec.leads), problem.targets.shape[1]
-        network = create_model(recipe.model.name, n_leads, n_classes, **recipe.model.options)
-        self.model = Classifier(scaling, network).to(engine.device)
-        self.average = MovingAverage(self.model, options.ema) if options.ema else None
-        self.crop = max(1, round(recipe.data.crop_s * fs))
+    def __init__(self, recipe: Recipe, problem: Problem, engine: Engine, max_batches: int | None = None) -> None:
+        self.recipe, self.problem, self.engine, self.max_batches = recipe, problem, engine, max_batches
+        options, fs, device = recipe.training, problem.dataset.spec.fs, engine.device
+        check_devices(options, problem, engine)
+        check_targets(problem)
+        self.model = make_model(recipe, problem).to(device)
+        self.shared = shared(self.model, engine)  # its gradients are those of all processes
+        self.forward = torch.compile(self.shared) if options.compile else self.shared
+        self.teacher = None if problem.teacher is None else problem.teacher.to(device).eval().requires_grad_(False)
+        self.feed = Feed(recipe, problem, engine, max_batches)
+        self.store = self.feed.store
         self.window = max(1, round((recipe.evaluation.window_s or recipe.data.crop_s) * fs))
-        self.store = SignalStore(problem.dataset, engine.device, recipe.data.residence)
-        self.chain = Chain([Step(s.name, s.p, s.parameters) for s in options.augment])
-        self.n_steps = max(1, len(problem.train) // options.batch_size)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=options.lr, weight_decay=options.weight_decay, fused=True
-        )
-        total = options.epochs * self.n_steps
-        # A warm-up of one step has no length in torch's schedule, which then divides by zero.
-        warmup = options.warmup if total * options.warmup > 1.5 else min(0.9, 2.5 / total)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, options.lr, total_steps=total, pct_start=warmup
-        )
-        self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.precision == "fp16")
+        self.validation = problem.validation
+        if max_batches:
+            self.validation = spread_rows(problem.validation, problem.targets, max_batches * options.batch_size)
+        targets = problem.targets[problem.train]
+        weights = class_weights(options.class_weights, targets, problem.classes, options.importance)
+        self.loss = make_loss(options, problem.kind, None if weights is None else weights.to(device))
+        self.optimizer = make_optimizer(self.model, options)
+        self.schedule = Schedule(self.optimizer, options, -(-self.feed.n_batches // options.accumulate))
+        self.scaler = torch.amp.GradScaler(device.type, enabled=engine.precision == "fp16")
+        self.average = MovingAverage(self.model, options.ema) if options.ema else None
+        self.mean = WeightMean(self.model) if options.swa else None
         self.history: list[dict[str, float]] = []
-        self.rows = torch.from_numpy(problem.train).to(engine.device)
-        self.targets = torch.from_numpy(problem.targets[problem.train]).to(engine.device)
 
     @property
     def judged(self) -> Classifier:
-        """The network that is validated and shipped: the averaged one where the recipe asks for it."""
+        """The network that is validated and shipped: the averaged one where the recipe asks for it and it has begun."""
+        if self.mean and self.mean.n:
+            return self.mean.module  # type: ignore[return-value]
         return self.average.module if self.average else self.model  # type: ignore[return-value]
 
     def fit(self, run: Run, reporter: Reporter | None = None) -> None:
-        """Train until the last epoch or until early stopping, checkpointing every epoch."""
-        reporter = reporter or Silence()
-        if run.checkpoint.is_file():
-            self.load_state(load_checkpoint(run.checkpoint))
-        events = SummaryWriter(str(run.path / "tensorboard"), purge_step=len(self.history) + 1)
-        while len(self.history) < self.recipe.training.epochs and not self._stalled():
-            began = time.perf_counter()
-            loss = self._train_epoch(len(self.history), reporter)
-            trained = time.perf_counter() - began
-            row: dict[str, float] = {"epoch": len(self.history) + 1, "train_loss": loss, **self._validate()}
-            row |= {"lr": float(self.schedule.get_last_lr()[0]), "train_seconds": trained}
-            row["seconds"] = time.perf_counter() - began
-            self.history.append(row)
-            for criterion in self._improved():
-                save_weights(run.best(criterion), self.judged)
-            save_checkpoint(run.checkpoint, self.state())
-            run.write_history(self.history)
-            for name, value in row.items():
-                events.add_scalar(name, value, row["epoch"])
-            reporter.epoch(row)
-        events.close()
+        """Train until the last epoch or until early stopping, checkpointing every epoch.
 
-    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, step: int) -> Tensor:
-        """One optimiser step on a batch; returns its loss."""
-        options = self.recipe.training
-        x = self.chain(x, generator)
-        with self.engine.autocast():
-            logits = self.model(x)
-        loss = loss_of(logits, y, self.problem.kind, options.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        if options.clip_norm:
-            self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), options.clip_norm)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.schedule.step()
-        if self.average:
-            self.average.update(self.model, step)
+        Raises:
+            EinthovenError: the loss is no number, the checkpoint is another network's, or a log cannot be written.
+        """
+        assert self.engine.n_ranks == self.recipe.training.devices, "several devices are for parallel.fit"
+        if run.checkpoint.is_file():
+            self.load_state(load_checkpoint(run.checkpoint), str(run.checkpoint))
+        with ExitStack() as stack:
+            log = stack.enter_context(open_log(run, self.recipe, self.history)) if self.engine.rank == 0 else None
+            while len(self.history) < self.recipe.training.epochs and not self._stalled():
+                self._epoch(run, log, reporter or Silence())
+
+    def _epoch(self, run: Run, log: EpochLog | None, reporter: Reporter) -> None:
+        """Train and validate; of several processes only the first has a log, validates and writes."""
+        epoch, began = len(self.history), time.perf_counter()
+        loss = self._train(epoch, reporter)
+        if self.mean and epoch >= averages_from(self.recipe.training):
+            self.mean.update(self.model)
+        if self.mean and self.mean.n and log:
+            with self.engine.autocast():
+                refresh_batch_norm(self.mean.module, (batch.inputs for batch in self.feed.epoch(epoch, whole=True)))
+        trained = time.perf_counter() - began
+        figures, probabilities = self._validate() if log else (dict.fromkeys(map(_named, CRITERIA), 0.0), None)
+        row = {"epoch": epoch + 1, "train_loss": loss, **from_first(figures, self.engine)}
+        self.schedule.end_epoch(row["validation_loss"])
+        row |= {"lr": self.schedule.rate, "train_seconds": trained}
+        row["seconds"] = time.perf_counter() - began
+        self.history.append(row)
+        if log and probabilities is not None:
+            self._keep(run, probabilities)
+            log.write(row)
+            reporter.epoch(row)
+
+    def _train(self, epoch: int, reporter: Reporter) -> float:
+        """Train for one epoch; returns the mean loss over all processes."""
+        self.model.train()
+        n, size = self.feed.n_batches, self.recipe.training.accumulate
+        watch = LossWatch(self.engine.device, epoch + 1, self._record_ids)
+        for k, batch in enumerate(self.feed.epoch(epoch)):
+            done = k + 1
+            loss = self.train_step(batch, parts=min(size, n - k // size * size), last=done % size == 0 or done == n)
+            watch.add(loss, batch.chosen)
+            if done % _REPORTED == 0 or done == n:
+                reporter.step(epoch + 1, done, n, watch.mean())
+        return float(mean_over_ranks(watch.total, self.engine)) / n
+
+    def train_step(self, batch: Batch, parts: int = 1, last: bool = True) -> Tensor:
+        """Learn from a batch; returns its loss.
+
+        Args:
+            batch: what the network sees and shall answer.
+            parts: batches that make one optimiser step.
+            last: whether this is the last of them, and the step is made.
+        """
+        with syncing(self.shared, last):
+            with self.engine.autocast():
+                logits = self.forward(*batch.inputs)
+            loss = self.loss(logits, batch.targets)
+            if self.teacher is not None:
+                loss = self._taught(loss, logits, batch)
+            self.scaler.scale(loss / parts if parts > 1 else loss).backward()  # type: ignore[no-untyped-call]
+        if last:
+            self._step()
         return loss.detach()
 
-    def _train_epoch(self, epoch: int, reporter: Reporter) -> float:
-        self.model.train()
-        seed = int(np.random.SeedSequence([self.recipe.seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
-        torch.manual_seed(seed)  # dropout
-        order = torch.Generator().manual_seed(seed)
-        varied = torch.Generator(self.engine.device).manual_seed(seed + 1)
-        total = torch.zeros((), device=self.engine.device)
-        batches = epoch_batches(self.store, self.rows, self.crop, self.recipe.training.batch_size, order)
-        for k, (chosen, x) in enumerate(batches):
-            total += self.train_step(x, self.targets[chosen], varied, epoch * self.n_steps + k + 1)
-            if k % 10 == 9 or k + 1 == self.n_steps:
-                reporter.step(epoch + 1, k + 1, self.n_steps, float(total) / (k + 1))
-        mean = float(total) / self.n_steps
-        if not np.isfinite(mean):
-            raise EinthovenError(
-                f"the loss became {mean} in epoch {epoch + 1}; lower training.lr or set training.clip_norm; "
-                "the checkpoint of the epoch before is kept"
-            )
-        return mean
+    def _taught(self, loss: Tensor, logits: Tensor, batch: Batch) -> Tensor:
+        how = self.recipe.training.distill
+        assert how is not None
+        assert self.teacher is not None
+        with torch.no_grad(), self.engine.autocast():
+            taught = self.teacher(*batch.inputs)
+        lesson = lesson_loss(logits.float(), taught.float(), self.problem.kind, how.temperature)
+        return (1 - how.weight) * loss + how.weight * lesson
 
-    def _validate(self) -> dict[str, float]:
-        rows, kind = self.problem.validation, self.problem.kind
+    def _step(self) -> None:
+        if (norm := self.recipe.training.clip_norm) is not None:
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step()
+        if self.average:
+            self.average.update(self.model, self.schedule.n)
+
+    def _validate(self) -> tuple[dict[str, float], NDArray[np.float64]]:
         # Windows side by side are enough to choose an epoch; the final judgement lets them overlap.
-        how = self.recipe.evaluation.aggregate
-        p = predict_rows(self.judged, self.store, rows, self.window, self.window, how, kind, self.engine)
-        y = self.problem.targets[rows]
-        per_class = auroc(y, p)
-        q = np.clip(p, 1e-7, 1 - 1e-7)
-        if kind == "multiclass":
-            loss, accuracy = -np.log(q[y == 1]).mean(), (p.argmax(axis=1) == y.argmax(axis=1)).mean()
-        else:
-            loss = -np.where(y == 1, np.log(q), np.log(1 - q)).mean()
-            accuracy = ((p >= 0.5) == (y == 1)).mean()
-        return {
-            "validation_loss": float(loss),
-            "validation_auroc": float(np.nanmean(per_class)),
-            "validation_accuracy": float(accuracy),
-        }
+        rows, kind, how = self.validation, self.problem.kind, self.recipe.evaluation.aggregate
+        p = predict_rows(self.judged, self.store, rows, self.window, how, kind, self.engine, self.feed.facts)
+        if not np.isfinite(p).all():
+            raise EinthovenError(
+                f"the network's answers are no numbers after epoch {len(self.history) + 1}; lower training.lr or set "
+                "training.clip_norm; the checkpoint of the epoch before is kept"
+            )
+        return validation_figures(self.problem.targets[rows], p, kind), p
 
-    def _scores(self, criterion: str) -> list[float]:
-        return [CRITERIA[criterion] * row[f"validation_{criterion}"] for row in self.history]
+    def _keep(self, run: Run, probabilities: NDArray[np.float64]) -> None:
+        """Write what the newest epoch leaves, the last checkpoint at last: it says that the rest is there."""
+        options, number, folder = self.recipe.training, len(self.history), run.checkpoint.parent
+        improved = [criterion for criterion in CRITERIA if self.best_epoch(criterion) == number]
+        for criterion in improved:
+            save_weights(run.best(criterion), self.judged)
+        if options.predictions_every and number % options.predictions_every == 0:
+            records, rows = self.problem.dataset.records.record_id, self.validation
+            path, targets = run.path / "predictions" / f"epoch-{number:03d}.parquet", self.problem.targets[rows]
+            names = [records[row] for row in rows]
+            write_epoch_predictions(path, names, self.problem.classes, targets, probabilities)
+        if self.recipe.evaluation.select in improved:
+            save_checkpoint(folder / "best.pt", self.state())
+        if options.keep_every and number % options.keep_every == 0:
+            save_checkpoint(folder / f"epoch-{number:03d}.pt", self.state())
+        save_checkpoint(run.checkpoint, self.state())
+        run.write_history(self.history)
+
+    def _record_ids(self, chosen: Sequence[int]) -> list[str]:
+        return [self.problem.dataset.records.record_id[row] for row in self.problem.train[list(chosen)]]
 
     def best_epoch(self, criterion: str) -> int:
         """Number, from 1, of the epoch that is best by a criterion."""
-        return int(np.argmax(self._scores(criterion))) + 1
-
-    def _improved(self) -> list[str]:
-        """Criteria by which the newest epoch is the best so far."""
-        return [c for c in CRITERIA if (s := self._scores(c))[-1] > max(s[:-1], default=-np.inf)]
+        return best_epoch(self.history, criterion)
 
     def _stalled(self) -> bool:
-        patience, scores = self.recipe.training.early_stopping, self._scores("auroc")
+        patience, scores = self.recipe.training.early_stopping, scores_of(self.history, "auroc")
         return patience is not None and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
     def _stateful(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
         parts["scaler"] = self.scaler
-        if self.average:
-            parts["average"] = self.average.module
+        if self.average or (self.mean and self.mean.n):
+            parts["average"] = self.judged
         return parts
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on."""
-        return {"history": self.history, **{name: part.state_dict() for name, part in self._stateful().items()}}
+        state = {"history": self.history, **{name: part.state_dict() for name, part in self._stateful().items()}}
+        return {**state, "averaged": self.mean.n} if self.mean else state
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from what ``state`` returned."""
-        self.history = list(state["history"])
-        for name, part in self._stateful().items():
-            part.load_state_dict(state[name])
+    def load_state(self, state: dict[str, Any], name: str = "the state") -> None:
+        """Continue from what ``state`` returned.
+
+        Raises:
+            EinthovenError: it is of another network, recipe or version.
+        """
+        try:
+            check_network(state["model"], self.model, name)
+            self.history = list(state["history"])
+            if self.mean:
+                self.mean.n = state["averaged"]
+            for key, part in self._stateful().items():
+                part.load_state_dict(state[key])
+        except (KeyError, ValueError) as error:
+            raise EinthovenError(
+                f"{name} is of another recipe or version of this program ({error}); begin again with --version new"
+            ) from error
 
 
-@torch.inference_mode()
-def predict_rows(
-    model: torch.nn.Module,
-    store: SignalStore,
-    rows: NDArray[np.int64],
-    window: int,
-    stride: int,
-    how: str,
-    kind: str,
-    engine: Engine,
-) -> NDArray[np.float64]:
-    """Probabilities of records, shape (rows, classes): mean or maximum over windows of each."""
-    starts = [window_starts(int(n), window, stride) for n in store.dataset.records.length[rows]]
-    first = np.concatenate([[0], np.cumsum([len(s) for s in starts])])
-    owner = torch.from_numpy(np.repeat(rows, np.diff(first))).to(store.device)
-    start = torch.from_numpy(np.concatenate(starts)).to(store.device)
-    model.eval()
-    parts = []
-    for k in range(0, len(owner), _EVALUATION_BATCH):
-        x = store.gather(owner[k : k + _EVALUATION_BATCH], start[k : k + _EVALUATION_BATCH], window)
-        with engine.autocast():
-            logits = model(x)
-        parts.append(probabilities_of(logits, kind).cpu().numpy())
-    return aggregate(np.concatenate(parts), first[:-1], how)
+def _named(criterion: str) -> str:
+    return f"validation_{criterion}"

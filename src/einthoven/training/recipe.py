@@ -5,7 +5,8 @@ Errors name the file, the line, the key and the nearest valid name. ``key.sub=va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +19,7 @@ from einthoven.training.schema import AugmentStep, Data, Evaluation, Folds, Fusi
 __all__ = [
     "AugmentStep",
     "Data",
+    "Draft",
     "Evaluation",
     "Folds",
     "Fusion",
@@ -26,6 +28,8 @@ __all__ = [
     "Training",
     "load_recipe",
     "parse_recipe",
+    "read_text",
+    "section_in",
 ]
 
 
@@ -37,33 +41,132 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: ``key.sub=value``, the value as in YAML; they win over the file.
 
     Raises:
-        RecipeError: the file is absent or not YAML, a key is unknown, a value does not fit.
+        RecipeError: the file is absent or not YAML, a key is unknown, a value does not fit, or it is a grid of several.
+    """
+    return parse_recipe(read_text(path), str(path), overrides)
+
+
+def parse_recipe(text: str, name: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
+    """Check a recipe given as text; ``name`` stands for it in errors. See ``grid.expand`` for one that is several."""
+    from einthoven.training.grid import count_runs, find_axes
+
+    draft = Draft.of(text, name, overrides)
+    draft.refuse_sweep()
+    if axes := find_axes(draft):
+        keys = ", ".join(axis.key for axis in axes)
+        raise RecipeError(
+            f"{draft.place(axes[0].path)}: a grid of {count_runs(axes):,} recipes ({keys}), where one is needed; give "
+            "single values, as overrides perhaps"
+        )
+    return draft.check()
+
+
+def read_text(path: str | Path) -> str:
+    """Read a recipe's file.
+
+    Raises:
+        RecipeError: it cannot be read, or is no text.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not a text file; a recipe is YAML in UTF-8") from None
-    return parse_recipe(text, str(path), overrides)
 
 
-def parse_recipe(text: str, name: str = "recipe", overrides: Sequence[str] = ()) -> Recipe:
-    """Check a recipe given as text; ``name`` stands for it in errors."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{name}: a recipe is a mapping of keys to values")
-    _refuse_duplicates(node, name)
-    origin = {key: f"override {text}" for text in overrides for key in [_override(values, text)]}
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError("; ".join(_explain(e, name, node, origin) for e in error.errors())) from None
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A recipe as it was written, before it is checked: values, and where each comes from.
+
+    Attributes:
+        name: of the file, for errors.
+        values: as YAML gives them, with the overrides; without ``sweep``.
+        sweep: what is under the key ``sweep``; None where there is none.
+        node: the file's YAML nodes, which know their lines.
+        origin: keys that an override set, with what to call it in errors.
+    """
+
+    name: str
+    values: dict[str, Any]
+    sweep: Any
+    node: Any
+    origin: dict[tuple[str, ...], str]
+
+    @classmethod
+    def of(cls, text: str, name: str = "recipe", overrides: Sequence[str] = ()) -> Draft:
+        """Read YAML, and set what the overrides say.
+
+        Raises:
+            RecipeError: not YAML, no mapping, a key twice, or an override that cannot be read.
+        """
+        try:
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
+            values = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise RecipeError(f"{name}: a recipe is a mapping of keys to values")
+        _refuse_duplicates(node, name)
+        origin = {key: f"override {text}" for text in overrides for key in [_override(values, text)]}
+        return cls(name, values, values.pop("sweep", None), node, origin)
+
+    def place(self, where: Sequence[Any]) -> str:
+        """Where a key comes from: ``file:line``, or the override that set it."""
+        keys = tuple(map(str, where))
+        source = next((text for path, text in self.origin.items() if keys[: len(path)] == path), None)
+        return source or f"{self.name}:{_line(self.node, where)}"
+
+    def refuse_sweep(self) -> None:
+        """Refuse a recipe that is to be searched where one is to be trained.
+
+        Raises:
+            RecipeError: it has a section ``sweep``.
+        """
+        if self.sweep is not None:
+            raise RecipeError(
+                f"{self.place(('sweep',))}: a recipe with a section sweep is searched, not trained: use  einthoven "
+                f"sweep {self.name}"
+            )
+
+    def check(
+        self, values: dict[str, Any] | None = None, chosen: Mapping[tuple[str, ...], int] | None = None
+    ) -> Recipe:
+        """Return the recipe.
+
+        Args:
+            values: instead of the draft's own.
+            chosen: of grid axes, by path, which of the listed values was taken; errors then name that value's line.
+
+        Raises:
+            RecipeError: a key is unknown or missing, or a value does not fit.
+        """
+        try:
+            return Recipe.model_validate(self.values if values is None else values)
+        except ValidationError as error:
+            raise RecipeError("; ".join(self._explain(e, chosen or {}) for e in error.errors())) from None
+
+    def _explain(self, error: Any, chosen: Mapping[tuple[str, ...], int]) -> str:
+        where = tuple(part for part in error["loc"] if not _is_variant(part))
+        key = ".".join(str(part) for part in where)
+        place = self.place(_with_choice(where, chosen))
+        if error["type"] == "extra_forbidden":
+            allowed = _allowed_keys(where[:-1])
+            return f"{place}: unknown key {key!r}{nearest(str(where[-1]), allowed)}; allowed here: {', '.join(allowed)}"
+        if error["type"] == "missing":
+            return f"{place}: {key} is missing"
+        message = error["msg"].removeprefix("Value error, ")
+        got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+        return ": ".join(part for part in (place, key, f"{message[0].lower()}{message[1:]}{got}") if part)
+
+
+def _with_choice(where: tuple[Any, ...], chosen: Mapping[tuple[str, ...], int]) -> tuple[Any, ...]:
+    """The path within the file, where an axis lists its values."""
+    for path, index in chosen.items():
+        if tuple(map(str, where[: len(path)])) == path:
+            return (*path, index, *where[len(path) :])
+    return where
 
 
 def _refuse_duplicates(node: Any, name: str) -> None:
@@ -99,21 +202,6 @@ def _override(values: dict[str, Any], text: str) -> tuple[str, ...]:
     return path
 
 
-def _explain(error: Any, name: str, node: Any, origin: dict[tuple[str, ...], str]) -> str:
-    where = tuple(part for part in error["loc"] if not _is_variant(part))
-    key = ".".join(str(part) for part in where)
-    source = next((text for path, text in origin.items() if tuple(map(str, where))[: len(path)] == path), None)
-    place = source or f"{name}:{_line(node, where)}"
-    if error["type"] == "extra_forbidden":
-        allowed = _allowed_keys(where[:-1])
-        return f"{place}: unknown key {key!r}{nearest(str(where[-1]), allowed)}; allowed here: {', '.join(allowed)}"
-    if error["type"] == "missing":
-        return f"{place}: {key} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    got = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
-    return ": ".join(part for part in (place, key, f"{message[0].lower()}{message[1:]}{got}") if part)
-
-
 def _is_variant(part: Any) -> bool:
     # pydantic adds the name of a validator to the path of an error
     return isinstance(part, str) and part.startswith("function-")
@@ -124,11 +212,11 @@ def _allowed_keys(where: Sequence[Any]) -> list[str]:
     for part in where:
         if isinstance(part, int):
             continue
-        section = _section_in(section.model_fields[part].annotation)
+        section = section_in(section.model_fields[part].annotation)
     return list(section.model_fields)
 
 
-def _section_in(annotation: Any) -> Any:
+def section_in(annotation: Any) -> Any:
     """The section within ``Section | None`` or ``tuple[Section, ...]``."""
     inner = [arg for arg in get_args(annotation) if isinstance(arg, type) and issubclass(arg, BaseModel)]
     return inner[0] if inner else annotation
