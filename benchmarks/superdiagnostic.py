@@ -85,7 +85,7 @@ def main() -> None:
     for seed in map(int, options.seeds.split(",")):
         with TrainingBar(recipe.training.epochs) as reporter:
             seeded = recipe.model_copy(update={"seed": seed})
-            run = workflow.train(seeded, options.runs, fresh=True, reporter=reporter, announce=console.print)
+            run = workflow.train(seeded, options.runs, version="new", reporter=reporter, announce=console.print)
         seconds.append(sum(row["seconds"] for row in run.read_history()))
         metrics = read_json(run.path / "metrics.json", EinthovenError, "a run")
         scores.append(metrics["validation"]["macro"]["auroc"]["value"])

@@ -14,7 +14,7 @@ import time
 import torch
 
 from _timing import report
-from einthoven.augment import Chain
+from einthoven.augment import Chain, Context
 from einthoven.dataset import open_dataset
 from einthoven.training.batches import epoch_batches
 from einthoven.training.device import make_engine
@@ -44,7 +44,7 @@ def main(path: str, n_steps: int) -> None:
     generator = torch.Generator(trainer.engine.device).manual_seed(0)
     batches = epoch_batches(trainer.store, trainer.rows, trainer.crop, 128, torch.Generator().manual_seed(0))
     chosen, ready = next(batches)
-    chain, nothing = trainer.chain, Chain([])
+    chain, nothing = trainer.chain, Chain([], Context(dataset.spec.fs, dataset.spec.leads))
     times: dict[str, list[float]] = {"whole step": [], "step on a ready batch": []}
     for k in range(n_steps + 3):
         for name, found in times.items():

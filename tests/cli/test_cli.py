@@ -3,10 +3,8 @@ import io
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -197,20 +195,3 @@ def test_a_missing_extra_is_named(absent, arguments, extra, tmp_path):
     assert done.returncode == 2, done.stderr
     assert f"pip install 'einthoven[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_ctrl_c_says_that_the_same_command_continues(dataset_folder, tmp_path):
-    (tmp_path / "r.yaml").write_text(
-        f"name: long\ndata: {{dataset: {dataset_folder}}}\nmodel: {{options: {{width: 16}}}}\n"
-        "training: {epochs: 500, batch_size: 16, threads: 1}\n"
-    )
-    command = [sys.executable, "-m", "einthoven.cli", "train", "r.yaml"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "runs" / "long" / "001" / "history.csv").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "error: interrupted; the same command continues where it stopped" in errors
-    assert "Traceback" not in errors

@@ -186,7 +186,7 @@ def test_figures_are_saved_whole_as_png_or_svg(tmp_path):
     save_figure(figure, tmp_path / "plots" / "history.svg")
     assert (tmp_path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG\r\n")
     assert ET.parse(tmp_path / "plots" / "history.svg").getroot().tag == "{http://www.w3.org/2000/svg}svg"
-    with pytest.raises(EinthovenError, match=r"written as .png or .svg, got 'history.bmp'"):
+    with pytest.raises(EinthovenError, match=r"written as .png, .svg or .pdf, got 'history.bmp'"):
         save_figure(figure, tmp_path / "history.bmp")
     assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["history.png", "history.svg"]
 

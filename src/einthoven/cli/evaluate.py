@@ -11,7 +11,7 @@ import typer
 from einthoven.cli.progress import bar, console
 from einthoven.errors import EinthovenError
 
-__all__ = ["evaluate", "print_judgement"]
+__all__ = ["evaluate", "print_judgement", "print_table"]
 
 _MODELS = "Models"
 _FILES = "Files of predictions"
@@ -168,7 +168,7 @@ def _evaluate_models(names: Sequence[str], options: dict[str, Any], common: dict
         members = workflow.evaluate_several(models, dataset, out=out, **options, **common, **tell)
         own = {key: common[key] for key in ("seed", "extras")}
         mean = workflow.ensemble_of(members, out=out, **own, **tell) if ensemble else None
-    _print_table({name: each.judgement for name, each in members.items()}, mean.judgement if mean else None)
+    print_table({name: each.judgement for name, each in members.items()}, mean.judgement if mean else None)
     for each in members.values():
         print(f"report  {each.folder / 'report.html'}")
     if mean:
@@ -191,7 +191,7 @@ def _print_done(folder: Path, judgement: dict[str, Any]) -> None:
         raise typer.Exit(2)
 
 
-def _print_table(judgements: Mapping[str, dict[str, Any]], ensemble: dict[str, Any] | None) -> None:
+def print_table(judgements: Mapping[str, dict[str, Any]], ensemble: dict[str, Any] | None = None) -> None:
     """One line per model; the ensemble's last, and what it gains over the best member."""
     from einthoven.evaluation.comparison import verdict
     from einthoven.evaluation.wording import estimate

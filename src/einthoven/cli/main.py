@@ -6,16 +6,20 @@ Bad input ends with one sentence on standard error and exit code 2; Ctrl-C says 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from einthoven.cli.ensemble import ensemble
 from einthoven.cli.evaluate import evaluate
+from einthoven.cli.interrupts import InterruptedByUserError, continuable
 from einthoven.cli.labels import labels
+from einthoven.cli.measure import measure
+from einthoven.cli.runs import runs
 from einthoven.cli.sources import sources
+from einthoven.cli.sweep import sweep
+from einthoven.cli.train import train
 from einthoven.errors import EinthovenError, MissingExtraError
 from einthoven.threads import be_patient
 
@@ -34,6 +38,7 @@ app.add_typer(labels, name="labels")
 
 # Optional packages, and the extra that brings each.
 _EXTRA_OF = dict.fromkeys(("torch", "tensorboard", "onnx", "onnxscript"), "train")
+_EXTRA_OF |= dict.fromkeys(("optuna", "sqlalchemy", "cmaes"), "sweep")
 _EXTRA_OF |= dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report")
 
 
@@ -43,7 +48,7 @@ def run() -> None:
     try:
         app()
     except EinthovenError as error:
-        _fail(str(error), 130 if isinstance(error, _InterruptedByUserError) else 2)
+        _fail(str(error), 130 if isinstance(error, InterruptedByUserError) else 2)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRA_OF:
@@ -51,18 +56,6 @@ def run() -> None:
         _fail(str(MissingExtraError("this", _EXTRA_OF[package])), 2)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
-
-
-class _InterruptedByUserError(EinthovenError):
-    """Ctrl-C in a command that can be continued; typer would end it without a word."""
-
-
-@contextmanager
-def _continuable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise _InterruptedByUserError("interrupted; the same command continues where it stopped") from None
 
 
 def _fail(message: str, code: int) -> None:
@@ -107,7 +100,7 @@ def download(
 
     if list_all:
         return print_sources()
-    with _continuable():
+    with continuable():
         download_corpus(name, dest, part, only, mirror, workers, verify)
 
 
@@ -136,7 +129,7 @@ def prepare(
     from einthoven.cli.prepare import prepare_corpus
 
     form = {"fs": fs, "leads": leads, "band": band, "notch": notch}
-    with _continuable():
+    with continuable():
         prepare_corpus(corpus, source, dest, form, options or [], system, workers, overwrite, skip_unreadable)
 
 
@@ -221,21 +214,12 @@ def samples(
     export_samples(dataset, dest, per_class, task, folds, split, overwrite)
 
 
-@app.command()
-def train(
-    recipe: Annotated[Path, typer.Argument(help="a YAML recipe")],
-    overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, for example training.epochs=5")] = None,
-    runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
-    fresh: Annotated[bool, typer.Option(help="begin anew instead of continuing an interrupted run")] = False,
-) -> None:
-    """Train a recipe, judge it on its validation folds, and write bundle and report."""
-    from einthoven.cli import verbs
-
-    with _continuable():
-        verbs.train_recipe(recipe, overrides or [], runs, fresh)
-
-
+app.command()(measure)
+app.command()(train)
+app.command()(runs)
+app.command()(sweep)
 app.command()(evaluate)
+app.command()(ensemble)
 app.command()(sources)
 
 
@@ -261,11 +245,14 @@ def predict(
     fs: Annotated[float | None, typer.Option(help="sampling rate in Hz, where a file does not tell")] = None,
     unit: Annotated[str | None, typer.Option(help="mV or uV, where a file does not tell")] = None,
     leads: Annotated[str | None, typer.Option(help="lead names in the file's order, as I,II,V1")] = None,
+    age: Annotated[float | None, typer.Option(min=0, max=130, help="years, for models that use it")] = None,
+    sex: Annotated[str | None, typer.Option(help="female or male, for models that use it")] = None,
 ) -> None:
     """Print the findings of a model for ECG files, with probability and threshold."""
     from einthoven.cli import verbs
 
-    verbs.predict_files(model, files, as_json, as_csv, fs, unit, leads)
+    stated = {"fs": fs, "unit": unit, "leads": leads}
+    verbs.predict_files(model, files, as_json, as_csv, stated, {"age": age, "sex": sex})
 
 
 @app.command()

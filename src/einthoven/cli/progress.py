@@ -10,9 +10,14 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["TrainingBar", "bar", "console", "transfer_bar"]
+__all__ = ["TrainingBar", "bar", "console", "say", "transfer_bar"]
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a sentence on standard error; brackets in it are brackets."""
+    console.print(text, markup=False)
 
 
 def _progress() -> Progress:

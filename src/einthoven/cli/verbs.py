@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from einthoven.cli.evaluate import print_judgement
-from einthoven.cli.progress import TrainingBar, bar, console
+from einthoven.cli.progress import bar
 from einthoven.errors import EinthovenError, RecordError, nearest
 
 __all__ = [
@@ -20,22 +20,7 @@ __all__ = [
     "list_parts",
     "predict_files",
     "synthesize_corpus",
-    "train_recipe",
 ]
-
-
-def train_recipe(path: Path, overrides: list[str], runs: Path, fresh: bool) -> None:
-    """Train and point to the results."""
-    from einthoven import workflow
-    from einthoven.files import read_json
-    from einthoven.training.recipe import load_recipe
-
-    recipe = load_recipe(path, overrides)
-    with TrainingBar(recipe.training.epochs) as reporter:
-        run = workflow.train(recipe, runs, fresh=fresh, reporter=reporter, announce=console.print)
-    print_judgement(read_json(run.path / "metrics.json", EinthovenError, "a run")["validation"])
-    print(f"report  {run.path / 'report.html'}\nbundle  {run.bundle}")
-    print(f"next    einthoven evaluate {run.path} --split test")
 
 
 def compare_models(models: Sequence[str], split: str, classes: Sequence[str] | None, as_json: bool) -> None:
@@ -76,23 +61,29 @@ def predict_files(
     files: Sequence[Path],
     as_json: bool,
     as_csv: bool,
-    fs: float | None,
-    unit: str | None,
-    leads: str | None,
+    stated: Mapping[str, Any],
+    patient: Mapping[str, Any],
 ) -> None:
-    """Predict every file; those that cannot be read or judged are named, and the exit code is then 2."""
+    """Predict every file; those that cannot be read or judged are named, and the exit code is then 2.
+
+    ``stated`` is the rate, unit and leads of the files, ``patient`` age and sex, where they are given; they go before
+    what the files say.
+    """
     from einthoven.bundle import load_bundle
     from einthoven.formats import read_record
 
     if as_json and as_csv:
         raise EinthovenError("choose one of --json and --csv")
+    if patient["sex"] not in (None, "female", "male"):
+        raise EinthovenError(f"--sex is female or male, got {patient['sex']!r}")
     bundle = load_bundle(model)
-    named = tuple(leads.split(",")) if leads else None
+    options = {**stated, "leads": tuple(stated["leads"].split(",")) if stated["leads"] else None}
+    known = {key: value for key, value in patient.items() if value is not None}
     results: list[dict[str, Any]] = []
     with bar("predicting") as progress:
         for file in files:
             try:
-                record = read_record(file, fs=fs, unit=unit, leads=named)
+                record = replace(read_record(file, **options), **known)
                 results.append({"file": str(file), **bundle.predict(record).to_dict()})
             except RecordError as error:
                 results.append({"file": str(file), "refused": True, "error": str(error), "findings": []})
@@ -103,14 +94,18 @@ def predict_files(
         _print_csv(results)
     else:
         _print_findings(bundle.name, results)
+    _say_what_was_refused(results)
+    if any(result["refused"] for result in results):
+        raise typer.Exit(2)
+
+
+def _say_what_was_refused(results: Iterable[dict[str, Any]]) -> None:
     for result in results:
         if "error" in result:
             print(f"error: {result['error']}", file=sys.stderr)
         elif result["refused"]:
             faults = "; ".join(flag["text"] for flag in result["flags"] if flag["refuse"])
             print(f"error: {result['file']}: refused: {faults}", file=sys.stderr)
-    if any(result["refused"] for result in results):
-        raise typer.Exit(2)
 
 
 def _print_csv(results: Iterable[dict[str, Any]]) -> None:

@@ -82,7 +82,7 @@ def _svg_bytes(fig: Figure, *, transparent: bool) -> bytes:
 
 
 def save_figure(fig: Figure, path: Path) -> None:
-    """Write a figure as PNG (200 dots per inch) or SVG, by the ending of ``path``; whole or not at all.
+    """Write a figure as PNG (200 dots per inch), SVG or PDF, by the ending of ``path``; whole or not at all.
 
     Raises:
         EinthovenError: another ending, or the file cannot be written.
@@ -90,8 +90,9 @@ def save_figure(fig: Figure, path: Path) -> None:
     writers: dict[str, Callable[[Path], object]] = {
         ".png": lambda file: fig.savefig(file, format="png", dpi=200, metadata={"Software": None}),
         ".svg": lambda file: file.write_bytes(_svg_bytes(fig, transparent=False)),
+        ".pdf": lambda file: fig.savefig(file, format="pdf", metadata={"CreationDate": None}),
     }
     if path.suffix not in writers:
-        raise EinthovenError(f"a figure is written as .png or .svg, got {path.name!r}")
+        raise EinthovenError(f"a figure is written as .png, .svg or .pdf, got {path.name!r}")
     with atomic_write(path) as temporary:
         writers[path.suffix](temporary)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from einthoven.bundle import list_pretrained
 from einthoven.errors import DatasetError, RecipeError
-from einthoven.training.recipe import load_recipe
+from einthoven.training.grid import expand
 from einthoven.training.runs import latest_finished
 
 __all__ = ["find_models", "name_models"]
@@ -67,7 +67,7 @@ def _place(where: str) -> Path:
 def _models(name: str, runs: Path) -> list[str]:
     path = Path(name)
     if path.suffix in _YAML and path.is_file():
-        return [str(latest_finished(runs, load_recipe(path).name).path)]
+        return _runs_of(path, runs)
     if not path.is_dir():
         if path.suffix in _YAML or "/" in name:
             raise DatasetError(f"{name}: no such run, bundle, recipe or dataset")
@@ -77,4 +77,9 @@ def _models(name: str, runs: Path) -> list[str]:
     recipes = sorted(file for file in path.iterdir() if file.suffix in _YAML)
     if not recipes:
         raise RecipeError(f"{name}: neither a run, a bundle nor a dataset, and no recipe is in this folder")
-    return [str(latest_finished(runs, load_recipe(recipe).name).path) for recipe in recipes]
+    return [where for recipe in recipes for where in _runs_of(recipe, runs)]
+
+
+def _runs_of(recipe: Path, runs: Path) -> list[str]:
+    """The latest finished run of a recipe, or of each of a grid."""
+    return [str(latest_finished(runs, each.name).path) for each in expand(recipe)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +67,23 @@ def select_records(dataset: Dataset, task: Task, folds: Folds, unlabelled: str =
 
 
 def select_for(recipe: Recipe, dataset: Dataset) -> Selected:
-    """Choose the records of each split as a recipe says."""
+    """Choose the records of each split as a recipe says; of the training records the share that it wants."""
     data = recipe.data
     task = make_task(data.task, dataset.label_table, min_likelihood=data.min_likelihood, single_label=data.single_label)
-    return select_records(dataset, task, data.folds, data.unlabelled)
+    selected = select_records(dataset, task, data.folds, data.unlabelled)
+    if data.sample_frac == 1:
+        return selected
+    train = _share(selected.rows["train"], dataset.records.patient_id, data.sample_frac, recipe.seed)
+    return replace(selected, rows={**selected.rows, "train": train})
+
+
+def _share(rows: NDArray[np.int64], patient_id: Sequence[str | None], share: float, seed: int) -> NDArray[np.int64]:
+    """The records of a share of the patients; a smaller share's are among those of a larger one of the same seed."""
+    owner = [patient_id[row] or f"record {row}" for row in rows.tolist()]
+    names = sorted(set(owner))
+    order = np.random.default_rng(seed).permutation(len(names))
+    drawn = {names[k] for k in order[: max(1, round(share * len(names)))]}
+    return rows[[name in drawn for name in owner]]
 
 
 def select_for_bundle(bundle: Bundle, dataset: Dataset) -> Selected:

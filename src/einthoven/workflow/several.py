@@ -24,7 +24,7 @@ from einthoven.workflow.extras import Extras, Signals, judge_extras, write_extra
 from einthoven.workflow.finding import name_models
 from einthoven.workflow.writing import locked, refuse_foreign, write_judgement
 
-__all__ = ["Ensemble", "ensemble_of", "evaluate_several"]
+__all__ = ["Ensemble", "beside", "ensemble_of", "evaluate_several", "gain_in_words"]
 
 _LONGEST_NAME = 100  # of a folder
 Progress = Callable[[int, int], None]
@@ -127,8 +127,9 @@ def ensemble_of(
         absent=extras.absent,
     )
     if "macro" in judgement:
-        judgement["ensemble"] = _beside(members, aligned, mean, judgement, how)
-        judgement["caution"] += _words(judgement["ensemble"])
+        macros = {name: each.judgement["macro"] for name, each in members.items()}
+        judgement["ensemble"] = beside(macros, aligned, mean, judgement, how)
+        judgement["caution"] += gain_in_words(judgement["ensemble"])
     judgement |= {
         "dataset": {"name": dataset.name, "attribution": dataset.attribution},
         "judged": {
@@ -184,23 +185,32 @@ def _validation(member: Evaluated, progress: Progress | None) -> Predictions:
     return predict_dataset(member.bundle, member.selected.dataset, rows, member.selected.targets[rows], progress)
 
 
-def _beside(
-    members: Members,
+def beside(
+    macros: Mapping[str, Mapping[str, Any]],
     aligned: Mapping[str, Predictions],
     mean: Predictions,
     judgement: Mapping[str, Any],
     how: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The members' figures, and how much better than the best of them the ensemble is, on the same resamples."""
-    rows = [{"name": name, "macro": each.judgement["macro"]} for name, each in members.items()]
-    best = max(rows, key=lambda row: row["macro"]["auroc"]["value"])["name"]
+    """The members' figures, and how much better than the best of them the ensemble is, on the same resamples.
+
+    Args:
+        macros: the macro figures of each member, as in its judgement.
+        aligned: the members' predictions on the same records.
+        mean: the ensemble's.
+        judgement: of the ensemble.
+        how: ``n_resamples`` and ``seed``.
+    """
+    rows = [{"name": name, "macro": macro} for name, macro in macros.items()]
+    best = max(macros, key=lambda name: macros[name]["auroc"]["value"])
     pair = None
     if judgement["interval"]["n_resamples"] >= 100:  # fewer make no interval
         (pair,) = compare_predictions({"ensemble": mean, best: aligned[best]}, **how)["pairs"]
     return {"members": rows, "best": best, "difference": pair}
 
 
-def _words(ensemble: Mapping[str, Any]) -> list[str]:
+def gain_in_words(ensemble: Mapping[str, Any]) -> list[str]:
+    """Who is better, the ensemble or the best member; nothing where no resamples tell."""
     if ensemble["difference"] is None:
         return []
     return [f"The best of the members was found on these very records: {verdict(ensemble['difference'])} macro AUROC."]

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 
 from einthoven.dataset import open_dataset
-from einthoven.errors import DatasetError
+from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.novelty import fit_dataset_novelty
 from einthoven.training.recipe import Recipe
-from einthoven.training.runs import Run, open_run
+from einthoven.training.runs import Run, choose_run, list_runs, open_run
 from einthoven.workflow.deciding import plan_for
 from einthoven.workflow.evaluate import evaluate
 from einthoven.workflow.problem import make_problem
 from einthoven.workflow.selection import Selected, select_for
 
-__all__ = ["train"]
+__all__ = ["check_trainable", "shorten", "train"]
 
+SHORT_BATCHES = 10
+
+_NO_VERSIONS = ("began", "command", "cpu_count", "parameters", "platform", "resumed", "short")
 LICENCE = "the licence of the training data, with its attribution"
 
 
@@ -28,7 +31,9 @@ def train(
     recipe: Recipe,
     runs: Path,
     *,
-    fresh: bool = False,
+    version: str | int | None = None,
+    resume: str | int | None = None,
+    short: bool = False,
     reporter: Any = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Run:
@@ -37,20 +42,29 @@ def train(
     Args:
         recipe: what to do.
         runs: where run folders lie.
-        fresh: do not continue an interrupted run of the same recipe.
+        version: of the run that is continued, see ``open_run``; by default the latest unfinished one, or a new one.
+        resume: go on from this checkpoint of it, see ``resume_run``.
+        short: one epoch of ten batches of everything, see ``shorten``.
         reporter: told of steps and epochs (see ``training.loop.Reporter``).
         announce: told in a sentence what happens.
 
     Raises:
         DatasetError: no records to train or validate on, a class without a training record, leaking folds.
-        RecipeError: a model or augmentation that does not exist.
+        RecipeError: a model or augmentation that does not exist, a recipe of a cross-validation, or a version or
+            checkpoint that is not there or of another recipe.
     """
+    from einthoven.training import parallel
     from einthoven.training.device import make_engine
     from einthoven.training.loop import Trainer
 
+    recipe = shorten(recipe) if short else recipe
+    if recipe.data.folds.rotate:
+        raise RecipeError("data.folds.rotate makes several runs; train it with cross_validate")
+    if resume is not None or version not in (None, "new"):
+        choose_run(runs, recipe, "latest" if version in (None, "new") else version, short=short)  # before any work
     dataset = open_dataset(recipe.data.dataset)
     selected = select_for(recipe, dataset)
-    _check_trainable(selected, recipe)
+    check_trainable(selected, recipe)
     if selected.leaks:
         announce(f"warning: the split {recipe.data.folds.split} leaks by design: {selected.leaks}")
     announce("checking the dataset's checksums")
@@ -58,21 +72,55 @@ def train(
     options = recipe.training
     engine = make_engine(options.device, options.precision, options.threads)
     problem = make_problem(recipe, selected)
-    trainer = Trainer(recipe, problem, engine)
-    run, continued = open_run(runs, recipe, fresh=fresh)
+    trainer = Trainer(recipe, problem, engine, SHORT_BATCHES if short else None)
+    run, continued = _open(recipe, runs, version, resume, short, announce)
+    run.note(parameters=trainer.model.network.n_parameters)
     announce(
         f"{'continuing' if continued else 'training'} {run.path} on {engine.describe()}, signals "
         f"{'on the device' if trainer.store.resident else 'mapped'}: {len(problem.train):,} records, validating on "
         f"{len(problem.validation):,}"
     )
-    trainer.fit(run, reporter)
+    parallel.fit(trainer, run, reporter)
     announce("making the bundle")
     _bundle(run, recipe, trainer, selected, engine.describe())
     evaluate(run.path, split="validation", announce=announce)
     return run
 
 
-def _check_trainable(selected: Selected, recipe: Recipe) -> None:
+def shorten(recipe: Recipe) -> Recipe:
+    """Return the recipe of a short run: one epoch, a small bootstrap, and a name of its own."""
+    training = recipe.training.model_copy(update={"epochs": 1})
+    evaluation = recipe.evaluation.model_copy(update={"n_resamples": min(100, recipe.evaluation.n_resamples)})
+    return recipe.model_copy(update={"name": f"{recipe.name}-short", "training": training, "evaluation": evaluation})
+
+
+def _open(
+    recipe: Recipe,
+    runs: Path,
+    version: str | int | None,
+    resume: str | int | None,
+    short: bool,
+    announce: Callable[[str], None],
+) -> tuple[Run, bool]:
+    if resume is None:
+        known = list_runs(runs, recipe.name, short=short)
+        run, continued = open_run(runs, recipe, version=version, short=short)
+        if known and version is None and not known[-1].finished and known[-1].path != run.path:
+            announce(f"{known[-1].path} is unfinished and of another recipe; {run.path} begins anew")
+        return run, continued
+    if version == "new":
+        raise RecipeError("a new version has no checkpoint to resume from; leave out --version new or --resume")
+    from einthoven.training.resuming import resume_run
+
+    return resume_run(runs, choose_run(runs, recipe, version or "latest", short=short), resume), True
+
+
+def check_trainable(selected: Selected, recipe: Recipe) -> None:
+    """Refuse records that nothing can be learned from.
+
+    Raises:
+        DatasetError: no or too few records, no class to choose an epoch by, or a class without a training record.
+    """
     for split in ("train", "validation"):
         if not len(selected.rows[split]):
             folds = ", ".join(map(str, getattr(recipe.data.folds, split)))
@@ -97,11 +145,14 @@ def _check_trainable(selected: Selected, recipe: Recipe) -> None:
 def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: str) -> None:
     from einthoven.bundling import add_novelty, save_bundle
     from einthoven.models.weights import load_weights
+    from einthoven.training.network import describe_network
 
-    model = trainer.judged
-    load_weights(run.best(recipe.evaluation.select), model)
+    model, chosen = trainer.judged, run.best(recipe.evaluation.select)
+    if not chosen.is_file():
+        raise BundleError(f"{chosen}: missing, so there are no weights of the chosen epoch; train again, --version new")
+    load_weights(chosen, model)
     model = model.cpu().eval()
-    dataset, task, network = selected.dataset, selected.task, model.network
+    dataset, task = selected.dataset, selected.task
     stride = recipe.evaluation.stride_s
     about = {
         "name": recipe.name,
@@ -119,14 +170,8 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
             "stride": max(1, round(stride * dataset.spec.fs) if stride else trainer.window // 2),
             "aggregate": recipe.evaluation.aggregate,
         },
-        "network": {
-            "name": recipe.model.name,
-            "options": recipe.model.options,
-            "n_leads": len(dataset.spec.leads),
-            "n_classes": len(task.classes),
-            "n_scales": model.scaling.mean.numel(),
-            "n_parameters": network.n_parameters,
-        },
+        "network": describe_network(recipe, trainer.problem, model),
+        "facts": list(trainer.problem.fact_names),
         **plan_for(recipe.evaluation, selected).unfitted().to_dict(),
         "plan": {key: getattr(recipe.evaluation, key) for key in ("calibration", "thresholds", "conformal_error")},
         "provenance": _provenance(run, recipe, trainer, selected, engine),
@@ -156,6 +201,6 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "chosen_epoch": trainer.best_epoch(recipe.evaluation.select),
         "seconds": sum(row["seconds"] for row in trainer.history),
         "engine": engine,
-        "versions": {k: v for k, v in run.environment().items() if k not in ("command", "platform", "cpu_count")},
+        "versions": {k: v for k, v in run.environment().items() if k not in _NO_VERSIONS},
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }

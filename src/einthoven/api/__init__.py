@@ -1,0 +1,1 @@
+"""The command line's words in Python: ``einthoven.train``, and a scikit-learn-style classifier for arrays."""
