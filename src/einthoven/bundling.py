@@ -24,6 +24,7 @@ from einthoven.decisions import Novelty, save_novelty
 from einthoven.errors import BundleError
 from einthoven.files import atomic_write, sha256_of, write_json
 from einthoven.models import Classifier
+from einthoven.models.ensemble import WeightedMean
 from einthoven.models.weights import save_weights
 from einthoven.spec import SignalSpec
 
@@ -32,7 +33,7 @@ __all__ = ["add_novelty", "export_onnx", "save_bundle", "update_bundle"]
 _PARITY = 1e-3  # largest difference of a logit between the ONNX graph and torch on the probe
 
 
-def save_bundle(path: Path, model: Classifier, about: Mapping[str, Any]) -> Bundle:
+def save_bundle(path: Path, model: Classifier | WeightedMean, about: Mapping[str, Any]) -> Bundle:
     """Write weights, graph, probe and ``bundle.json`` into a folder, and load it back.
 
     Args:
@@ -141,7 +142,7 @@ def synthetic_probe(n_leads: int, n_samples: int, fs: float) -> NDArray[np.float
     return probe.astype(np.float32)
 
 
-def synthetic_facts(model: Classifier) -> NDArray[np.float32]:
+def synthetic_facts(model: Classifier | WeightedMean) -> NDArray[np.float32]:
     """Facts for the probe, shape (3, facts): none known, all at their means, every other one a deviation above."""
     assert model.fact_scaling is not None
     mean, deviation = (part.numpy() for part in (model.fact_scaling.mean, model.fact_scaling.deviation))

@@ -27,7 +27,7 @@ COLUMNS = [7, 10]
 ROWS = np.arange(180, 240)
 
 
-def _network(x):
+def _network(x, facts=None):
     """A class is likely where its lead is large."""
     return np.log(x[:, COLUMNS].std(axis=-1) + 1e-3).astype(np.float32) + np.float32(2)
 

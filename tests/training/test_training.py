@@ -28,7 +28,7 @@ def _history(run):
 
 @pytest.fixture(scope="module")
 def finished(dataset_folder, tmp_path_factory):
-    from conftest import Silent, small_recipe
+    from small_runs import Silent, small_recipe
 
     return workflow.train(small_recipe(dataset_folder), tmp_path_factory.mktemp("runs"), reporter=Silent())
 

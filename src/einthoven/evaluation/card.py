@@ -57,10 +57,14 @@ def model_card(about: Json, judgements: Sequence[Json]) -> str:
         _limits(about),
         "## Made with",
         f"einthoven {origin['versions'].get('einthoven', '?')}, torch {origin['versions'].get('torch', '?')}, seed "
-        f"{origin['seed']}, {origin['seconds']:.0f} s of training on {origin['engine']}. The recipe:\n\n"
+        f"{_listed(origin['seed'])}, {origin['seconds']:.0f} s of training on {origin['engine']}. The recipe:\n\n"
         f"```yaml\n{origin['recipe'].strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(seed: int | list[int]) -> str:
+    return ", ".join(map(str, seed)) if isinstance(seed, list) else str(seed)
 
 
 def _figures(judgement: Json) -> str:

@@ -189,7 +189,7 @@ def _judge(
         judged.decided,
         judged.decisions,
         how_decided=judged.how,
-        caution=caution_about(part.split, leaks_of(bundle, selected)) if own else [],
+        caution=_caution(bundle, selected, part.split) if own else [],
         **how,
         interval=extras.interval,
         absent=extras.absent,
@@ -232,6 +232,13 @@ def leaks_of(bundle: Bundle, selected: Selected) -> str | None:
     origin = bundle.about["provenance"]
     # By name: the same corpus prepared elsewhere holds the same patients.
     return (selected.leaks or origin.get("leaks")) if selected.dataset.name == origin["dataset"] else None
+
+
+def _caution(bundle: Bundle, selected: Selected, split: str) -> list[str]:
+    said = caution_about(split, leaks_of(bundle, selected))
+    if split == "validation" and bundle.about["provenance"].get("members"):
+        said.append("The weights of the ensemble's members were learned on this very split.")
+    return said
 
 
 def caution_about(split: str, leaks: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from einthoven.bundle import load_bundle
 from einthoven.dataset import open_dataset
 from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.novelty import fit_dataset_novelty
@@ -71,7 +72,7 @@ def train(
     dataset.verify()
     options = recipe.training
     engine = make_engine(options.device, options.precision, options.threads)
-    problem = make_problem(recipe, selected)
+    problem = make_problem(recipe, selected, announce)
     trainer = Trainer(recipe, problem, engine, SHORT_BATCHES if short else None)
     run, continued = _open(recipe, runs, version, resume, short, announce)
     run.note(parameters=trainer.model.network.n_parameters)
@@ -197,6 +198,7 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "n_patients": selected.n_patients("train"),
         "recipe": portable.to_yaml(),
         "seed": recipe.seed,
+        "teacher": _teacher(recipe),
         "epochs": len(trainer.history),
         "chosen_epoch": trainer.best_epoch(recipe.evaluation.select),
         "seconds": sum(row["seconds"] for row in trainer.history),
@@ -204,3 +206,10 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "versions": {k: v for k, v in run.environment().items() if k not in _NO_VERSIONS},
         "created": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _teacher(recipe: Recipe) -> dict[str, Any] | None:
+    if recipe.training.distill is None:
+        return None
+    bundle = load_bundle(recipe.training.distill.teacher)
+    return {"name": bundle.name, "files": dict(bundle.about["files"])}
