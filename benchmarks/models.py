@@ -37,6 +37,7 @@ ZOO: tuple[tuple[str, str, dict[str, Any], float], ...] = (
     ("ecgcnn_convnet", "ecgcnn_convnet", {}, 2e-3),
     ("ecgcnn_resnet", "ecgcnn_resnet", {}, 1e-2),
     ("map583_resnet1d_10", "map583_resnet1d_10", {}, 1e-2),
+    ("map583_resnet1d_18", "map583_resnet1d_18", {}, 1e-2),
     ("map583_resnet1d_v2_10", "map583_resnet1d_v2_10", {}, 1e-2),
     ("net1d", "net1d", {}, 4e-3),
     ("convnext1d", "convnext1d", {}, 4e-3),
