@@ -21,7 +21,7 @@ from einthoven.training.loop import Trainer
 from einthoven.training.recipe import parse_recipe
 from einthoven.training.runs import Run
 from einthoven.training.schema import Distillation
-from einthoven.training.validation import best_epoch, spread_rows, validation_figures
+from einthoven.training.validation import spread_rows, validation_figures
 from einthoven.training.watching import LossWatch
 from einthoven.workflow.problem import make_problem
 from einthoven.workflow.selection import select_for
@@ -280,10 +280,15 @@ def test_unknown_targets_count_for_nothing_in_validation():
     assert figures["validation_accuracy"] == 0.5
 
 
-def test_an_epoch_without_an_auroc_is_never_better_than_one_with():
-    rows = [{"validation_auroc": value} for value in (NAN, 0.4, NAN, 0.6, 0.6)]
-    assert best_epoch(rows, "auroc") == 4
-    assert best_epoch(rows[:1], "auroc") == 1
+def test_an_epoch_without_an_auroc_is_never_better_than_one_with(tiny):
+    trainer = _trainer(*tiny("training.early_stopping=2"))
+    trainer.history = [{"validation_auroc": value} for value in (NAN, 0.4, NAN, 0.6, 0.6)]
+    assert trainer.best_epoch("auroc") == 4
+    assert not trainer._stalled()
+    trainer.history.append({"validation_auroc": NAN})
+    assert trainer._stalled()
+    trainer.history = trainer.history[:1]
+    assert trainer.best_epoch("auroc") == 1
 
 
 @pytest.mark.parametrize("column", [slice(None), slice(1, 2)])

@@ -30,10 +30,10 @@ from einthoven.training.optimizers import make_optimizer
 from einthoven.training.problem import Problem
 from einthoven.training.ranks import from_first, mean_over_ranks, shared, syncing
 from einthoven.training.recipe import Recipe
-from einthoven.training.runs import Run
+from einthoven.training.runs import CRITERIA, Run, best_epoch
 from einthoven.training.schedules import Schedule, averages_from
 from einthoven.training.targets import check_targets, class_weights
-from einthoven.training.validation import CRITERIA, best_epoch, predict_rows, scores_of, spread_rows, validation_figures
+from einthoven.training.validation import predict_rows, spread_rows, validation_figures
 from einthoven.training.watching import LossWatch
 
 __all__ = ["CRITERIA", "Reporter", "Trainer"]
@@ -228,12 +228,12 @@ class Trainer:
         return [self.problem.dataset.records.record_id[row] for row in self.problem.train[list(chosen)]]
 
     def best_epoch(self, criterion: str) -> int:
-        """Number, from 1, of the epoch that is best by a criterion."""
-        return best_epoch(self.history, criterion)
+        """Number, from 1, of the epoch that is best by a criterion; the first where none has it."""
+        return best_epoch(self.history, criterion) or 1
 
     def _stalled(self) -> bool:
-        patience, scores = self.recipe.training.early_stopping, scores_of(self.history, "auroc")
-        return patience is not None and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+        patience, done = self.recipe.training.early_stopping, len(self.history)
+        return patience is not None and done > 0 and done - self.best_epoch("auroc") >= patience
 
     def _stateful(self) -> dict[str, Any]:
         parts: dict[str, Any] = {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}

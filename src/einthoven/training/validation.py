@@ -1,8 +1,6 @@
-"""How good is an epoch? The network on the validation records, its figures, and which epoch is best by them."""
+"""How good is an epoch? The network on the validation records, and its figures there."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,10 +12,9 @@ from einthoven.training.batches import SignalStore
 from einthoven.training.device import Engine
 from einthoven.training.losses import probabilities_of
 
-__all__ = ["CRITERIA", "best_epoch", "predict_rows", "scores_of", "spread_rows", "validation_figures"]
+__all__ = ["predict_rows", "spread_rows", "validation_figures"]
 
 _BATCH = 512
-CRITERIA = {"auroc": 1, "accuracy": 1, "loss": -1}  # sign: larger is better
 
 Array = NDArray[np.float64]
 
@@ -76,17 +73,6 @@ def validation_figures(y: NDArray[np.float32], p: Array, kind: str) -> dict[str,
     per_class = auroc(y, p)
     macro = np.nanmean(per_class) if np.isfinite(per_class).any() else np.nan
     return {"validation_loss": float(loss), "validation_auroc": float(macro), "validation_accuracy": float(accuracy)}
-
-
-def scores_of(history: Sequence[Mapping[str, float]], criterion: str) -> list[float]:
-    """Of each epoch, larger is better; what is no number is worst."""
-    found = [CRITERIA[criterion] * row[f"validation_{criterion}"] for row in history]
-    return [-np.inf if np.isnan(score) else score for score in found]
-
-
-def best_epoch(history: Sequence[Mapping[str, float]], criterion: str) -> int:
-    """Number, from 1, of the epoch that is best by ``auroc``, ``accuracy`` or ``loss``, the first of equals."""
-    return int(np.argmax(scores_of(history, criterion))) + 1
 
 
 def spread_rows(rows: NDArray[np.int64], targets: NDArray[np.float32], n: int) -> NDArray[np.int64]:
