@@ -247,8 +247,8 @@ def test_the_sweep_command_finds_a_recipe_that_train_reads(dataset_folder, tmp_p
 
 @pytest.mark.slow
 def test_a_grid_with_its_ensemble_runs_from_end_to_end(dataset_folder, tmp_path, typed):
-    (tmp_path / "r.yaml").write_text(text_of(dataset_folder, epochs=1) + "ensemble: true\n")
-    code, output, errors = typed("train", "r.yaml", "seed=[0,1]")
+    (tmp_path / "r.yaml").write_text(text_of(dataset_folder, epochs=1) + "seed: [0, 1]\nensemble: true\n")
+    code, output, errors = typed("train", "r.yaml")
     assert code == 0, errors
     assert "r.yaml: a grid of 2 recipes: seed 2" in errors
     assert [line.split()[0] for line in output.splitlines()[1:4]] == [
