@@ -11,12 +11,8 @@ import statistics
 import sys
 import time
 
-import torch
-
 from _timing import report
-from einthoven.augment import Chain, Context
 from einthoven.dataset import open_dataset
-from einthoven.training.batches import epoch_batches
 from einthoven.training.device import make_engine
 from einthoven.training.loop import Trainer
 from einthoven.training.recipe import parse_recipe
@@ -41,22 +37,13 @@ def main(path: str, n_steps: int) -> None:
     selected = select_for(recipe, dataset)
     trainer = Trainer(recipe, make_problem(recipe, selected), make_engine())
     trainer.model.train()
-    generator = torch.Generator(trainer.engine.device).manual_seed(0)
-    batches = epoch_batches(trainer.store, trainer.rows, trainer.crop, 128, torch.Generator().manual_seed(0))
-    chosen, ready = next(batches)
-    chain, nothing = trainer.chain, Chain([], Context(dataset.spec.fs, dataset.spec.leads))
+    batches = trainer.feed.epoch(0)
+    ready = next(batches)
     times: dict[str, list[float]] = {"whole step": [], "step on a ready batch": []}
     for k in range(n_steps + 3):
         for name, found in times.items():
             began = time.perf_counter()
-            if name == "whole step":
-                trainer.chain = chain
-                picked, x = next(batches)
-                loss = trainer.train_step(x, trainer.targets[picked], generator, k + 1)
-            else:
-                trainer.chain = nothing
-                loss = trainer.train_step(ready, trainer.targets[chosen], generator, k + 1)
-            float(loss)
+            float(trainer.train_step(next(batches) if name == "whole step" else ready))
             if k >= 3:
                 found.append(time.perf_counter() - began)
     whole, bare = (statistics.median(found) for found in times.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -42,8 +43,8 @@ def create_model(name: str, n_leads: int = 12, n_classes: int = 5, **options: An
     """
     if name not in _ENTRIES:
         raise RecipeError(f"unknown model {name!r}{nearest(name, _ENTRIES)}; models are {', '.join(list_models())}")
-    sizes = {key: value for key, value in options.items() if isinstance(value, int) and not isinstance(value, bool)}
-    if small := [key for key, value in sizes.items() if value < 1]:
+    sizes = {key for key, known in inspect.signature(_ENTRIES[name]).parameters.items() if known.annotation == "int"}
+    if small := [key for key in sizes & options.keys() if isinstance(options[key], int) and options[key] < 1]:
         raise RecipeError(f"model {name!r} with options {options}: {', '.join(small)} must be at least 1")
     try:
         return _ENTRIES[name](n_leads=n_leads, n_classes=n_classes, **options)

@@ -155,7 +155,7 @@ class Training(_Section):
     loss: Literal["auto", "bce", "focal", "asymmetric", "cross_entropy", "nll", "mse", "l1"] = Field(
         "auto", description="bce, or cross_entropy where classes exclude each other"
     )
-    loss_options: dict[str, Number] = Field(
+    loss_options: dict[str, Number | None] = Field(
         {}, description="focal: gamma, alpha; asymmetric: gamma_pos, gamma_neg, clip"
     )
     class_weights: Literal["none", "inverse", "balanced", "root", "effective", "importance"] = Field(

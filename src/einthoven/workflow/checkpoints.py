@@ -9,14 +9,12 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from einthoven.bundle import Bundle, load_bundle
 from einthoven.dataset import Dataset, open_dataset
 from einthoven.decisions import fit_decisions
 from einthoven.errors import BundleError, DatasetError, RecipeError, nearest
 from einthoven.evaluation.predictions import predict_dataset
-from einthoven.training.runs import Run
+from einthoven.training.runs import Run, best_epoch
 from einthoven.workflow.deciding import plan_of
 from einthoven.workflow.selection import select_for_bundle
 
@@ -94,14 +92,12 @@ def _make(run: Run, prefer: str, epoch: int, shipped: Bundle, progress: Progress
 
 def _epoch(run: Run, prefer: str) -> int:
     """Number, from 1, of the epoch that a criterion chooses, as ``Trainer.best_epoch`` does."""
-    from einthoven.training.loop import CRITERIA
-
     history = run.read_history()
     if not history:
         raise BundleError(f"{run.path}: no history.csv, so its checkpoints cannot be told apart")
     if prefer == "latest":
         return len(history)
-    return int(np.argmax([CRITERIA[prefer] * row[f"validation_{prefer}"] for row in history])) + 1
+    return best_epoch(history, prefer) or 1
 
 
 def _model(run: Run, prefer: str, shipped: Bundle) -> Any:
