@@ -50,7 +50,7 @@ def loss_of(
     label_smoothing: float = 0.0,
     *,
     name: str = "auto",
-    options: Mapping[str, float] | None = None,
+    options: Mapping[str, float | None] | None = None,
     weights: Tensor | None = None,
 ) -> Tensor:
     """Mean loss of a batch: over known targets, or over records with known ones where classes exclude each other.
@@ -175,7 +175,7 @@ _LOSSES: dict[str, dict[str, _Each]] = {
 _HIGHEST = {"alpha": 1.0, "clip": 0.5}
 
 
-def _checked(name: str, known: Mapping[str, float], given: Mapping[str, float]) -> dict[str, float]:
+def _checked(name: str, known: Mapping[str, float], given: Mapping[str, float | None]) -> dict[str, float | None]:
     for option, value in given.items():
         if option not in known:
             takes = f"takes {', '.join(known)}" if known else "takes none"
@@ -183,7 +183,9 @@ def _checked(name: str, known: Mapping[str, float], given: Mapping[str, float]) 
                 f"training.loss_options: loss {name} has no {option!r}{nearest(option, known)}; it {takes}"
             )
         highest = _HIGHEST.get(option, float("inf"))
-        if value is not None and not 0 <= value <= highest:
+        if value is None and option == "alpha":
+            continue  # focal loss without its balance
+        if value is None or not 0 <= value <= highest:
             allowed = "0 or above" if highest == float("inf") else f"from 0 to {highest:g}"
             raise RecipeError(f"training.loss_options: {option} must be {allowed}, got {value}")
     return dict(given)
