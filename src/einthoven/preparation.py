@@ -7,17 +7,11 @@ A rerun does the shards that are missing. ``dataset.json`` comes last: a folder 
 from __future__ import annotations
 
 import csv
-import ctypes
 import hashlib
 import json
-import multiprocessing
 import shutil
-import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from functools import partial
 from itertools import groupby
@@ -31,6 +25,7 @@ from einthoven.corpora import Corpus, Entry, FeatureTable
 from einthoven.dataset import FORMAT_VERSION, MISSING, Dataset, Shard, open_dataset, statements_to_dict
 from einthoven.errors import ConformError, DatasetError, RecordError
 from einthoven.files import atomic_write, read_json, sha256_of, write_json
+from einthoven.processes import as_finished
 from einthoven.record import Record
 from einthoven.signals import conform
 from einthoven.spec import SignalSpec
@@ -80,7 +75,8 @@ def prepare(
     report = progress or (lambda *_: None)
     report(done, len(corpus.entries))
     work = partial(_write_shard, dest, spec, corpus.read, skip_unreadable)
-    for k in _run(pending, work, blocks, workers or available_cores()):
+    jobs = [(k, blocks[k]) for k in pending]
+    for (k, _), _ in as_finished(work, jobs, workers or available_cores()):
         done += len(blocks[k])
         report(done, len(corpus.entries))
     _finish(dest, corpus, spec, len(blocks), plan["listing_sha256"])
@@ -152,37 +148,6 @@ def _shard_done(dest: Path, k: int) -> bool:
     if not (signals.is_file() and about.is_file()):
         return False
     return sha256_of(signals) == read_json(about, DatasetError, "a dataset").get("sha256")
-
-
-def _run(
-    pending: Sequence[int], work: Callable[[int, list[Entry]], None], blocks: list[list[Entry]], workers: int
-) -> Iterator[int]:
-    """Do the pending shards and yield each one's number as it is finished."""
-    if workers == 1 or len(pending) <= 1:
-        for k in pending:
-            work(k, blocks[k])
-            yield k
-        return
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(workers, len(pending)), mp_context=context, initializer=_start_worker) as pool:
-        running: dict[Future[None], int] = {pool.submit(work, k, blocks[k]): k for k in pending}
-        try:
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    k = running.pop(future)
-                    future.result()
-                    yield k
-        except BrokenProcessPool:
-            raise DatasetError("a worker process was killed (out of memory?); run the same command again") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    if sys.platform == "linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG: a worker must not outlive a killed parent
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _write_shard(

@@ -58,7 +58,7 @@ def test_two_processes_measure_what_one_does(untouched):
 
 
 def test_what_is_measured_is_not_measured_again(untouched, monkeypatch):
-    monkeypatch.setattr(table, "_run", None)
+    monkeypatch.setattr(table, "as_finished", None)
     assert len(measure_dataset(untouched).values) == 70
 
 

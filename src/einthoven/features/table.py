@@ -5,13 +5,7 @@ One idea: the file says which version of the measuring made it and of which reco
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +19,7 @@ from einthoven.errors import DatasetError
 from einthoven.features.beats import neurokit
 from einthoven.features.measuring import measure, measured_names
 from einthoven.files import atomic_write
+from einthoven.processes import as_finished
 from einthoven.threads import available_cores
 
 __all__ = ["MEASURED_VERSION", "measure_dataset", "read_measured"]
@@ -62,7 +57,9 @@ def measure_dataset(
     names = measured_names(dataset.spec.leads)
     values = np.full((len(dataset), len(names)), np.nan, np.float32)
     done = 0
-    for rows, part in _run(dataset, workers or available_cores()):
+    every = np.arange(len(dataset))
+    jobs = [(every[first : first + _CHUNK],) for first in range(0, len(every), _CHUNK)]
+    for (rows,), part in as_finished(partial(_measured, dataset), jobs, workers or available_cores()):
         values[rows] = part
         done += len(rows)
         if progress is not None:
@@ -127,33 +124,6 @@ def _write(path: Path, dataset: Dataset, names: Sequence[str], values: Rows) -> 
     table = pa.table({"record_id": dataset.records.record_id, **columns}).replace_schema_metadata(about)
     with atomic_write(path) as temporary:
         pq.write_table(table, temporary)
-
-
-def _run(dataset: Dataset, workers: int) -> Iterator[tuple[NDArray[np.int64], Rows]]:
-    """Measure chunks of records and yield each as it is finished."""
-    rows = np.arange(len(dataset))
-    chunks = [rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK)]
-    work = partial(_measured, dataset)
-    if workers == 1 or len(chunks) <= 1:
-        yield from ((chunk, work(chunk)) for chunk in chunks)
-        return
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker) as pool:
-        running = {pool.submit(work, chunk): chunk for chunk in chunks}
-        try:
-            for future in as_completed(running):
-                yield running[future], future.result()
-        except BrokenProcessPool:
-            raise DatasetError("a worker process was killed (out of memory?); run the same command again") from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    if sys.platform == "linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG: a worker must not outlive a killed parent
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _measured(dataset: Dataset, rows: NDArray[np.int64]) -> Rows:

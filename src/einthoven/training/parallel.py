@@ -183,7 +183,7 @@ def _process(work: _Work, rank: int, pipe: Connection) -> None:
         return
     except EinthovenError as error:
         pipe.send(("error", (str(error),)))
-    except Exception:
+    except Exception:  # whatever it is, the parent must hear of it instead of waiting
         pipe.send(("crash", (f"process {rank + 1} of {work.n_ranks}: {traceback.format_exc()}",)))
     os._exit(1)  # the others may be gone, and an orderly end would wait for them
 

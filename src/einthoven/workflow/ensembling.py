@@ -21,7 +21,14 @@ from einthoven.evaluation.judge import judge
 from einthoven.evaluation.predictions import Predictions, predict_dataset
 from einthoven.metrics import bootstrap_metrics
 from einthoven.workflow.deciding import Judged, plan_of
-from einthoven.workflow.evaluate import N_RESAMPLES, caution_about, leaks_of, part_of
+from einthoven.workflow.evaluate import (
+    N_RESAMPLES,
+    caution_about,
+    context_of,
+    leaks_of,
+    part_of,
+    portable_metrics,
+)
 from einthoven.workflow.extras import Extras, Signals, judge_extras, with_quality, write_extras
 from einthoven.workflow.members import Members, load_members, network_entry, provenance_of
 from einthoven.workflow.selection import Selected, select_for_bundle
@@ -181,8 +188,7 @@ def _judge(
     write_extras(folder, judgement, predictions, judged, Extras(), signals)
     context = _context(bundle, places)
     metrics = write_judgement(folder, judgement, predictions, title=f"Ensemble: {bundle.name}", context=context)
-    portable = {split: {k: v for k, v in each.items() if k != "worst_errors"} for split, each in metrics.items()}
-    update_bundle(bundle, {"metrics": portable}, model_card(bundle.about, list(metrics.values())))
+    update_bundle(bundle, {"metrics": portable_metrics(metrics)}, model_card(bundle.about, list(metrics.values())))
 
 
 def _how_judged(weighed: Weighed, unit: str) -> str:
@@ -202,23 +208,11 @@ def _macro(predictions: Predictions, how: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _context(bundle: Bundle, places: Sequence[str]) -> dict[str, Any]:
-    origin, network, spec = bundle.about["provenance"], bundle.about["network"], bundle.spec
+    origin = bundle.about["provenance"]
     return {
-        "model": {
-            "name": network["name"],
-            "n_parameters": network["n_parameters"],
-            "input": f"{len(spec.leads)} leads, {spec.fs:g} Hz, windows of {bundle.window / spec.fs:g} s",
-        },
-        "trained_on": {
-            "n_records": origin["n_records"],
-            "n_patients": origin["n_patients"],
-            "folds": origin["folds"]["train"],
-            "name": origin["dataset"],
-            "attribution": origin["attribution"],
-        },
+        **context_of(bundle),
         "recipe": origin["recipe"],
         "environment": origin["versions"],
         "commands": [shlex.join(["einthoven", "ensemble", *places])],
-        "timing": {"training": origin["seconds"]},
         "bundle": str(bundle.path),
     }

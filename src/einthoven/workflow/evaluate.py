@@ -27,7 +27,16 @@ from einthoven.workflow.extras import Extras, Signals, judge_extras, with_qualit
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 from einthoven.workflow.writing import locked, write_judgement
 
-__all__ = ["Evaluated", "Part", "caution_about", "evaluate", "leaks_of", "part_of"]
+__all__ = [
+    "Evaluated",
+    "Part",
+    "caution_about",
+    "context_of",
+    "evaluate",
+    "leaks_of",
+    "part_of",
+    "portable_metrics",
+]
 
 N_RESAMPLES = 1000
 
@@ -218,11 +227,11 @@ def _judge(
     if home:
         from einthoven.bundling import update_bundle
 
-        update_bundle(bundle, {"metrics": _portable(metrics)}, model_card(bundle.about, list(metrics.values())))
+        update_bundle(bundle, {"metrics": portable_metrics(metrics)}, model_card(bundle.about, list(metrics.values())))
     return Evaluated(folder, judgement, predictions, bundle, selected, part, how["n_resamples"])
 
 
-def _portable(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def portable_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics as they may leave this machine: single records are nobody else's business."""
     return {name: {k: v for k, v in each.items() if k != "worst_errors"} for name, each in metrics.items()}
 
@@ -253,13 +262,26 @@ def caution_about(split: str, leaks: str | None) -> list[str]:
 
 
 def _context(bundle: Bundle, run: Run | None, part: Part) -> dict[str, Any]:
-    origin, network, spec = bundle.about["provenance"], bundle.about["network"], bundle.spec
+    origin = bundle.about["provenance"]
     chosen = f"--split {part.split}" + ("" if part.whole else f" --fold {part.folds[0]}")
     commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET {chosen}"]
     if run:
         if bundle.path != run.bundle:
             chosen += f" --prefer {bundle.path.name.removeprefix('bundle-')}"
         commands = [run.environment()["command"], f"einthoven evaluate {run.path} {chosen}"]
+    return {
+        **context_of(bundle),
+        "chosen_epoch": origin["chosen_epoch"],
+        "recipe": run.recipe().to_yaml() if run else origin["recipe"],
+        "environment": run.environment() if run else origin["versions"],
+        "commands": list(commands),
+        "bundle": str(bundle.path) if run else bundle.name,
+    }
+
+
+def context_of(bundle: Bundle) -> dict[str, Any]:
+    """What a report says of any bundle: the network, the records it was trained on, and how long that took."""
+    origin, network, spec = bundle.about["provenance"], bundle.about["network"], bundle.spec
     return {
         "model": {
             "name": network["name"],
@@ -273,10 +295,5 @@ def _context(bundle: Bundle, run: Run | None, part: Part) -> dict[str, Any]:
             "name": origin["dataset"],
             "attribution": origin["attribution"],
         },
-        "chosen_epoch": origin["chosen_epoch"],
-        "recipe": run.recipe().to_yaml() if run else origin["recipe"],
-        "environment": run.environment() if run else origin["versions"],
-        "commands": list(commands),
         "timing": {"training": origin["seconds"]},
-        "bundle": str(bundle.path) if run else bundle.name,
     }
