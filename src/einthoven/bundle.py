@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from einthoven.decisions import Decided, Decisions, Novelty, load_novelty
 from einthoven.errors import BundleError, ConformError, nearest
 from einthoven.files import read_json, sha256_of
 from einthoven.record import Record
+from einthoven.runtimes import Network, open_network
 from einthoven.signals import (
     MIN_DURATION_S,
     Flag,
@@ -31,7 +32,6 @@ from einthoven.signals import (
     windows,
 )
 from einthoven.spec import SignalSpec
-from einthoven.threads import available_cores
 
 __all__ = [
     "FORMAT_VERSION",
@@ -58,12 +58,6 @@ _SURE = {
     (False, True): "absent",
     (True, True): "undecided",
 }
-
-
-class _Network(Protocol):
-    """Logits (windows, classes) of windows (windows, leads, samples) in mV, and of facts where it sees any."""
-
-    def __call__(self, x: NDArray[np.float32], facts: NDArray[np.float32] | None, /) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +153,7 @@ class Bundle:
     descriptions: Mapping[str, str]
     decisions: Decisions
     about: Mapping[str, Any]
-    network: _Network = field(repr=False)
+    network: Network = field(repr=False)
     novelty: Novelty | None = field(default=None, repr=False)
     facts: tuple[str, ...] = ()
 
@@ -285,15 +279,17 @@ def list_pretrained() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in PRETRAINED.glob("*/bundle.json")))
 
 
-def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] = "auto") -> Bundle:
+def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None = None) -> Bundle:
     """Load a bundle and prove that it is whole.
 
     Args:
         where: a bundle folder, a run folder, or the name of a pretrained bundle.
-        backend: ``"auto"`` takes ONNX Runtime where the bundle has a graph, torch otherwise.
+        backend: what computes: ``"onnx"``, ``"torch"``, or the name of an artefact that was exported into the bundle,
+            as ``"int8"``; ``"auto"`` takes ONNX Runtime where the bundle has a graph, torch otherwise.
+        threads: of the runtime; by default all cores that this process may use.
 
     Raises:
-        BundleError: not a bundle, a file missing or altered, or the probe's answer differs.
+        BundleError: not a bundle, no such backend, a file missing or altered, or the probe's answer differs.
     """
     path = _find(where)
     about = read_json(path / "bundle.json", BundleError, "a bundle")
@@ -305,9 +301,7 @@ def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] 
         )
     try:
         _check_files(path, about["files"])
-        graph = path / "model.onnx"
-        use_onnx = backend == "onnx" or (backend == "auto" and graph.name in about["files"])
-        network = _onnx_network(graph) if use_onnx else _torch_network(path, about)
+        kind, file = _graph_of(path, about, backend)
         bundle = Bundle(
             path=path,
             name=about["name"],
@@ -320,14 +314,30 @@ def load_bundle(where: str | Path, *, backend: Literal["auto", "onnx", "torch"] 
             descriptions=about["task"]["descriptions"],
             decisions=Decisions.from_dict(about, about["task"]["classes"], about["task"]["kind"]),
             about=about,
-            network=network,
+            network=open_network(kind, path / file, about, threads),
             novelty=_novelty(path, about),
             facts=tuple(about.get("facts", ())),
         )
     except (KeyError, TypeError) as error:
         raise BundleError(f"{path / 'bundle.json'}: incomplete or altered: {error}") from None
-    _check_probe(bundle)
+    _check_probe(bundle, backend)
     return bundle
+
+
+def _graph_of(path: Path, about: Mapping[str, Any], backend: str) -> tuple[str, str]:
+    """Format and name of the file that a backend computes."""
+    artefacts = about.get("artefacts", {})
+    if backend in artefacts:
+        return artefacts[backend]["kind"], artefacts[backend]["files"][0]
+    if backend == "torch" or (backend == "auto" and "model.onnx" not in about["files"]):
+        return "safetensors", "model.safetensors"
+    if backend in ("auto", "onnx"):
+        return "onnx", "model.onnx"
+    known = ["onnx", "torch", *artefacts]
+    raise BundleError(
+        f"{path}: no backend {backend!r}{nearest(backend, known)}; this bundle has {', '.join(known)}; others are made "
+        "by einthoven export"
+    )
 
 
 def _find(where: str | Path) -> Path:
@@ -357,49 +367,15 @@ def _novelty(path: Path, about: Mapping[str, Any]) -> Novelty | None:
     return load_novelty(path / NOVELTY_FILE, len(feature_names(about["spec"]["leads"])))
 
 
-def _onnx_network(graph: Path) -> _Network:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = available_cores()
-    options.inter_op_num_threads = 1
-    # Idle threads sleep: a spinning pool starves whatever shares the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
-
-    def run(x: NDArray[np.float32], facts: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = session.run(None, dict(zip(names, (x, facts), strict=False)))[0]
-        return logits
-
-    return run
-
-
-def _torch_network(path: Path, about: Mapping[str, Any]) -> _Network:
-    import torch
-
-    from einthoven.models.weights import build_classifier, load_weights
-
-    model = build_classifier(about["network"])
-    load_weights(path / "model.safetensors", model)
-    model.eval()
-
-    def run(x: NDArray[np.float32], facts: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            seen = None if facts is None else torch.from_numpy(facts)
-            logits: NDArray[np.float32] = model(torch.from_numpy(x), seen).numpy()
-        return logits
-
-    return run
-
-
-def _check_probe(bundle: Bundle) -> None:
+def _check_probe(bundle: Bundle, backend: str) -> None:
     from safetensors.numpy import load_file
 
     probe = load_file(bundle.path / "probe.safetensors")
+    artefact = bundle.about.get("artefacts", {}).get(backend)
+    wanted = np.asarray(artefact["probe"], np.float32) if artefact else probe["logits"]
     answer = bundle.network(probe["input"], probe.get("facts"))
-    off = float(np.abs(answer - probe["logits"]).max()) if answer.shape == probe["logits"].shape else np.inf
-    if not off <= _PROBE_TOLERANCE:
+    off = float(np.abs(answer - wanted).max()) if answer.shape == wanted.shape else np.inf
+    if not off <= (artefact or {}).get("tolerance", _PROBE_TOLERANCE):
         raise BundleError(
             f"{bundle.path}: the loaded network answers the stored probe with logits off by {off:.3g}; "
             "the weights or the graph are not the bundle's own"

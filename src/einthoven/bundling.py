@@ -28,7 +28,7 @@ from einthoven.models.ensemble import WeightedMean
 from einthoven.models.weights import save_weights
 from einthoven.spec import SignalSpec
 
-__all__ = ["add_novelty", "export_onnx", "save_bundle", "update_bundle"]
+__all__ = ["add_novelty", "export_onnx", "save_bundle", "update_bundle", "without_traces"]
 
 _PARITY = 1e-3  # largest difference of a logit between the ONNX graph and torch on the probe
 
@@ -117,10 +117,10 @@ def export_onnx(
             logger.setLevel(level)
     assert program is not None  # what the exporter returns with dynamo=True
     with atomic_write(path) as temporary:
-        onnx.save_model(_without_traces(program.model_proto), str(temporary))
+        onnx.save_model(without_traces(program.model_proto), str(temporary))
 
 
-def _without_traces(graph: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Drop what the exporter notes about where it ran: stack traces with the paths of this machine."""
     parts = [graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer]
     for part in parts:

@@ -13,6 +13,7 @@ import typer
 
 from einthoven.cli.ensemble import ensemble
 from einthoven.cli.evaluate import evaluate
+from einthoven.cli.export import export
 from einthoven.cli.interrupts import InterruptedByUserError, continuable
 from einthoven.cli.labels import labels
 from einthoven.cli.measure import measure
@@ -220,6 +221,7 @@ app.command()(runs)
 app.command()(sweep)
 app.command()(evaluate)
 app.command()(ensemble)
+app.command()(export)
 app.command()(sources)
 
 

@@ -53,6 +53,7 @@ def model_card(about: Json, judgements: Sequence[Json]) -> str:
         *[_figures(judgement) for judgement in judgements],
         "## Decisions",
         _decisions(about),
+        *_artefacts(about),
         "## Limits",
         _limits(about),
         "## Made with",
@@ -158,6 +159,38 @@ def _promises(about: Json) -> list[str]:
             "right."
         )
     return said
+
+
+def _artefacts(about: Json) -> list[str]:
+    """Every exported form beside the trained network, as it was proven."""
+    proven = {name: each for name, each in about.get("artefacts", {}).items() if each["proof"]}
+    if not proven:
+        return []
+    head = (
+        "| form | kB | macro AUROC | difference | largest and median change of a probability | decisions changed |\n"
+        "|---|---|---|---|---|---|\n"
+    )
+    rows = [_artefact(name, each) for name, each in proven.items()]
+    splits = in_words(sorted({f"{each['proof']['split']} split" for each in proven.values()}))
+    text = (
+        f"Answers beside those of the trained network in PyTorch, on every record of the {splits}; intervals as above. "
+        "Use one with `--backend FORM`."
+    )
+    return ["## Exported forms", text, head + "\n".join(rows)]
+
+
+def _artefact(name: str, entry: Json) -> str:
+    proof = entry["proof"]
+    macro, moved, flips = proof["macro_auroc"], proof["probability_difference"], proof["flips"]
+    cells = [
+        name,
+        f"{entry['bytes'] / 1000:,.0f}",
+        decimal(macro["artefact"], 4),
+        estimate(macro["difference"]),
+        f"{moved['largest']:.2g}, {moved['median']:.2g}",
+        f"{flips['decisions']:,} of {flips['of']:,}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _some(names: Sequence[str], joint: str = "and") -> str:

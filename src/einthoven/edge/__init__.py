@@ -1,0 +1,1 @@
+"""How does a model become small and fast, and is it still the same? Quantise, export, prove, measure."""

@@ -1,0 +1,332 @@
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from typer.testing import CliRunner
+
+from einthoven import workflow
+from einthoven.bundle import digest_of, load_bundle
+from einthoven.cli.main import app
+from einthoven.dataset import open_dataset
+from einthoven.edge import formats
+from einthoven.edge.artefacts import copy_bundle, with_artefact
+from einthoven.edge.calibration import draw_calibration, draw_rows
+from einthoven.edge.formats import Options, parse_formats
+from einthoven.edge.onnx import make
+from einthoven.edge.proof import prove
+from einthoven.errors import BundleError, DatasetError, RecipeError
+from einthoven.evaluation.predictions import predict_dataset
+from einthoven.files import sha256_of
+from einthoven.metrics import auroc
+from einthoven.training.recipe import parse_recipe
+from einthoven.workflow.exporting import export
+from einthoven.workflow.selection import select_for_bundle
+
+
+def _train(dataset_folder, runs, name, more=""):
+    recipe = parse_recipe(
+        f"""
+name: {name}
+data: {{dataset: {dataset_folder}{more}}}
+model: {{name: resnet1d_wang, options: {{width: 16}}}}
+training: {{epochs: 3, batch_size: 16, ema: 0.9, precision: fp32, threads: 1}}
+evaluation: {{n_resamples: 100}}
+"""
+    )
+    return workflow.train(recipe, runs).path
+
+
+@pytest.fixture(scope="module")
+def trained(dataset_folder, tmp_path_factory):
+    return _train(dataset_folder, tmp_path_factory.mktemp("runs"), "plain")
+
+
+@pytest.fixture(scope="module")
+def fused(dataset_folder, tmp_path_factory):
+    return _train(dataset_folder, tmp_path_factory.mktemp("runs"), "fused", ", facts: [age, sex]")
+
+
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """A copy of the run with proven artefacts."""
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("copy") / "run")
+    done = export(run, ("onnx", "fp16", "int8", "int8-dynamic"), n_calibration=64, max_drop=0.05)
+    assert done.refused == {}
+    return run
+
+
+@pytest.fixture
+def run(exported, tmp_path):
+    return shutil.copytree(exported, tmp_path / "run")
+
+
+def _validation(bundle, dataset_folder):
+    selected = select_for_bundle(bundle, open_dataset(dataset_folder))
+    rows = selected.rows["validation"]
+    return predict_dataset(bundle, selected.dataset, rows, selected.targets[rows])
+
+
+# What is exported
+
+
+def test_every_artefact_computes_and_says_what_it_is(exported):
+    about = load_bundle(exported).about
+    assert list(about["artefacts"]) == ["onnx", "fp16", "int8", "int8-dynamic"]
+    for name, entry in about["artefacts"].items():
+        bundle = load_bundle(exported, backend=name)
+        file = bundle.path / entry["files"][0]
+        assert entry["bytes"] == file.stat().st_size
+        assert entry["proof"]["good"]
+        assert entry["proof"]["split"] == "validation"
+        assert entry["files"][0] in about["files"]
+
+
+def test_int8_is_small_and_fp16_half_the_size(exported):
+    size = {name: each["bytes"] for name, each in load_bundle(exported).about["artefacts"].items()}
+    assert size["int8"] < 0.7 * size["onnx"]  # in so small a network names and scales weigh
+    assert 0.45 < size["fp16"] / size["onnx"] < 0.75
+
+
+def test_convolutions_of_int8_are_int8_and_weights_use_seven_bits(exported):
+    graph = onnx.load(load_bundle(exported).path / "model.int8.onnx").graph
+    makers = {output: node for node in graph.node for output in node.output}
+    tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    assert len(layers) > 8
+    for layer in layers:
+        weight = makers[layer.input[1]]
+        assert weight.op_type == "DequantizeLinear"
+        stored = tensors[weight.input[0]]
+        assert stored.dtype == np.int8
+        assert np.abs(stored.astype(int)).max() <= 64
+        assert makers[layer.input[0]].op_type == "DequantizeLinear"
+
+
+def test_the_proof_is_what_the_two_backends_say(exported, dataset_folder):
+    plain, small = (_validation(load_bundle(exported, backend=name), dataset_folder) for name in ("torch", "int8"))
+    bundle = load_bundle(exported, backend="torch")
+    proof = bundle.about["artefacts"]["int8"]["proof"]
+    assert proof["n_records"] == len(plain.record_id)
+    macro = [np.nanmean(auroc(each.targets, each.probabilities)) for each in (plain, small)]
+    assert proof["macro_auroc"]["reference"] == pytest.approx(macro[0])
+    assert proof["macro_auroc"]["artefact"] == pytest.approx(macro[1])
+    assert proof["macro_auroc"]["difference"]["value"] == pytest.approx(macro[1] - macro[0])
+    before, after = (bundle.decisions.decide(each.probabilities) for each in (plain, small))
+    assert proof["flips"]["decisions"] == int((before.present != after.present).sum())
+    assert proof["probability_difference"]["largest"] == pytest.approx(
+        np.abs(before.probabilities - after.probabilities).max()
+    )
+    assert 0 < proof["probability_difference"]["largest"] < 0.3
+
+
+def test_the_card_shows_every_artefact(exported):
+    card = (load_bundle(exported).path / "README.md").read_text()
+    assert "## Exported forms" in card
+    assert "\n| int8 |" in card
+
+
+def test_calibration_records_are_training_records_and_stored_by_id(exported, dataset_folder):
+    about = load_bundle(exported).about
+    drawn = about["artefacts"]["int8"]["made"]["calibration"]["records"]
+    dataset = open_dataset(dataset_folder)
+    fold_of = dict(zip(dataset.records.record_id, dataset.records.fold, strict=True))
+    assert len(set(drawn)) == 64
+    assert {fold_of[record] for record in drawn} <= set(about["provenance"]["folds"]["train"])
+
+
+def test_the_same_export_gives_the_same_bytes(trained, exported, tmp_path):
+    other = shutil.copytree(trained, tmp_path / "run")
+    export(other, ("int8",), n_calibration=64, max_drop=0.05)
+    assert (
+        load_bundle(other).about["files"]["model.int8.onnx"] == load_bundle(exported).about["files"]["model.int8.onnx"]
+    )
+
+
+@pytest.mark.parametrize("ranges", ["entropy", "percentile"])
+def test_other_ranges_give_a_model_too(run, ranges):
+    options = Options(ranges=ranges, keep_float=("first", "last"))
+    assert export(run, ("int8",), n_calibration=16, options=options, max_drop=0.2, n_resamples=100).refused == {}
+    made = load_bundle(run).about["artefacts"]["int8"]["made"]
+    assert made["ranges"] == ranges
+    assert len(made["kept_float"]) == 2
+    kept = {node.name: node for node in onnx.load(load_bundle(run).path / "model.int8.onnx").graph.node}
+    tensors = {tensor.name for tensor in onnx.load(load_bundle(run).path / "model.int8.onnx").graph.initializer}
+    assert all(kept[name].input[1] in tensors for name in made["kept_float"])
+
+
+def test_a_fused_model_in_int8_still_takes_unknown_facts(fused, dataset_folder, tmp_path):
+    run = shutil.copytree(fused, tmp_path / "run")
+    assert export(run, ("int8",), n_calibration=64, max_drop=0.1).refused == {}
+    plain, small = (load_bundle(run, backend=name) for name in ("torch", "int8"))
+    selected = select_for_bundle(plain, open_dataset(dataset_folder))
+    seen = draw_calibration(plain, selected.dataset, selected.rows["validation"], selected.targets, 16, 0)
+    none = np.full_like(seen.facts, np.nan)
+    for facts in (seen.facts, none):
+        np.testing.assert_allclose(small.scores(seen.signals, facts), plain.scores(seen.signals, facts), atol=0.15)
+    assert np.abs(small.scores(seen.signals, none) - small.scores(seen.signals, seen.facts)).max() > 1e-3
+
+
+def test_unknown_facts_among_the_calibration_records_leave_the_ranges_alone(fused, dataset_folder, tmp_path):
+    plain = load_bundle(fused, backend="torch")
+    selected = select_for_bundle(plain, open_dataset(dataset_folder))
+    seen = draw_calibration(plain, selected.dataset, selected.rows["train"], selected.targets, 64, 0)
+    gaps = np.where(np.arange(64)[:, None] % 2 == 0, np.nan, seen.facts).astype(np.float32)
+    made = make("int8", plain, tmp_path, replace(seen, facts=gaps), Options())
+    small = with_artefact(plain, "int8", tmp_path / made.files[0])
+    np.testing.assert_allclose(small.scores(seen.signals, gaps), plain.scores(seen.signals, gaps), atol=0.15)
+
+
+# What is refused
+
+
+def _break(monkeypatch):
+    """Make int8 artefacts whose answers are those of another network."""
+
+    def broken(name, bundle, folder, calibration, options):
+        made = make(name, bundle, folder, calibration, options)
+        graph = onnx.load(folder / made.files[0])
+        for tensor in graph.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            if values.dtype == np.int8 and values.ndim > 1:
+                tensor.CopyFrom(numpy_helper.from_array(-values[::-1].copy(), tensor.name))
+        onnx.save(graph, folder / made.files[0])
+        return made
+
+    monkeypatch.setattr("einthoven.workflow.exporting.maker_of", lambda name: broken)
+
+
+def test_an_artefact_that_is_not_the_model_is_refused_and_the_older_one_stays(run, monkeypatch):
+    older = load_bundle(run).about["files"]["model.int8.onnx"]
+    _break(monkeypatch)
+    done = export(run, ("int8", "fp16"), n_calibration=64, n_resamples=100)
+    assert "not the model any more: macro AUROC falls from" in done.refused["int8"]
+    assert "more than the 0.005 allowed" in done.refused["int8"]
+    assert load_bundle(run, backend="int8").about["files"]["model.int8.onnx"] == older
+
+
+def test_a_changed_artefact_is_refused_by_its_checksum(run):
+    file = load_bundle(run).path / "model.int8.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(BundleError, match=r"model.int8.onnx: its checksum differs"):
+        load_bundle(run, backend="int8")
+
+
+def test_an_artefact_of_another_network_is_refused_by_its_probe(run):
+    path = load_bundle(run).path
+    about = json.loads((path / "bundle.json").read_text())
+    about.pop("sha256")
+    about["artefacts"]["int8"]["probe"][0][0] += 1
+    (path / "bundle.json").write_text(json.dumps({**about, "sha256": digest_of(about)}))
+    with pytest.raises(BundleError, match="answers the stored probe with logits off by 1"):
+        load_bundle(run, backend="int8")
+    assert load_bundle(run).name == "plain"
+
+
+def test_a_graph_that_the_runtime_does_not_know_is_a_sentence(run):
+    bundle = load_bundle(run)
+    graph = onnx.load(bundle.path / "model.onnx")
+    graph.opset_import[0].version = 999
+    (bundle.path / "model.onnx").write_bytes(graph.SerializeToString())
+    about = json.loads((bundle.path / "bundle.json").read_text())
+    about.pop("sha256")
+    about["files"]["model.onnx"] = sha256_of(bundle.path / "model.onnx")
+    (bundle.path / "bundle.json").write_text(json.dumps({**about, "sha256": digest_of(about)}))
+    with pytest.raises(
+        BundleError, match=r"model.onnx: onnxruntime [\d.]+ cannot open this graph: .*install a later one"
+    ):
+        load_bundle(run, backend="onnx")
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(
+        BundleError, match=r"no backend 'int9'.*this bundle has onnx, torch; others are made by einthoven"
+    ):
+        load_bundle("ptbxl-superdiagnostic", backend="int9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--to", "int9"], r"unknown format 'int9' \(did you mean 'int8'\?\); formats are onnx, fp16, int8"),
+        (["--to", ","], "no format to export to"),
+        (["--ranges", "median"], r"unknown ranges 'median'.*; choose minmax, entropy, percentile"),
+        (["--keep-float", "middle"], "unknown layer 'middle'; those that may stay in 32 bits are first, last"),
+        (["--split", "dev"], "unknown split 'dev'; splits are train, validation, test"),
+        (["--calibration", "3"], "3 calibration records cannot show all 5 classes; use 5 or more"),
+    ],
+)
+def test_wrong_options_are_one_sentence(run, arguments, message):
+    done = CliRunner().invoke(app, ["export", str(run), *arguments])
+    assert isinstance(done.exception, (RecipeError, DatasetError, BundleError)), done.output
+    assert re.search(message, str(done.exception))
+
+
+def test_a_bundle_alone_needs_its_dataset_and_no_other(exported, dataset_folder, tmp_path):
+    alone = shutil.copytree(load_bundle(exported).path, tmp_path / "alone")
+    with pytest.raises(DatasetError, match="is no run, so name the prepared dataset that it was trained on"):
+        export(alone, ("fp16",))
+    other = shutil.copytree(dataset_folder, tmp_path / "other")
+    about = json.loads((other / "dataset.json").read_text())
+    (other / "dataset.json").write_text(json.dumps({**about, "name": "other"}))
+    with pytest.raises(DatasetError, match="other, but plain was trained on"):
+        export(alone, ("fp16",), other)
+    done = export(alone, ("fp16",), dataset_folder, out=tmp_path / "small", n_resamples=100)
+    assert done.bundle.path == tmp_path / "small"
+    assert done.refused == {}
+
+
+def test_a_copy_goes_to_a_folder_of_its_own(exported, tmp_path):
+    bundle = load_bundle(exported, backend="torch")
+    assert copy_bundle(bundle, tmp_path / "a") == copy_bundle(bundle, tmp_path / "a")
+    with pytest.raises(BundleError, match="holds another model; name another folder with --out"):
+        copy_bundle(load_bundle("ptbxl-superdiagnostic"), tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+    with pytest.raises(BundleError, match="is there and is no bundle"):
+        copy_bundle(bundle, tmp_path / "b")
+    with pytest.raises(BundleError, match="cannot be written"):
+        copy_bundle(bundle, tmp_path / "b" / "notes.txt" / "c")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+# Rooms
+
+
+def test_every_class_is_among_the_calibration_records():
+    targets = np.zeros((1000, 3), np.float32)
+    targets[[7, 500], [0, 1]] = 1
+    targets[::2, 2] = 1
+    for seed in range(20):
+        rows = draw_rows(targets, ("a", "b", "c"), 10, np.random.default_rng(seed))
+        assert len(set(rows.tolist())) == 10
+        assert (targets[rows] == 1).any(axis=0).all()
+    with pytest.raises(DatasetError, match="no training record of class b for calibration"):
+        draw_rows(targets[:100], ("a", "b", "c"), 10, np.random.default_rng(0))
+
+
+def test_a_proof_counts_what_moved(exported, dataset_folder):
+    bundle = load_bundle(exported)
+    plain = _validation(bundle, dataset_folder)
+    same = prove(plain, plain, bundle.decisions, n_resamples=200)
+    assert same["good"]
+    assert same["flips"]["decisions"] == 0
+    assert same["macro_auroc"]["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    upside_down = replace(plain, probabilities=1 - plain.probabilities)
+    worse = prove(plain, upside_down, bundle.decisions, n_resamples=200)
+    assert not worse["good"]
+    assert worse["macro_auroc"]["difference"]["high"] < 0
+    assert worse["flips"]["records"] > 0
+    assert sum(worse["flips"]["per_class"].values()) == worse["flips"]["decisions"]
+    empty = replace(plain, targets=np.zeros_like(plain.targets))
+    with pytest.raises(DatasetError, match="no class has both a positive and a negative record"):
+        prove(empty, empty, bundle.decisions)
+
+
+def test_formats_are_split_at_commas():
+    assert parse_formats(" int8,web, int8") == ("int8", "web")
+    assert all(form.module for form in formats.FORMATS.values())
