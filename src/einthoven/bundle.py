@@ -327,13 +327,13 @@ def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None
 def _graph_of(path: Path, about: Mapping[str, Any], backend: str) -> tuple[str, str]:
     """Format and name of the file that a backend computes."""
     artefacts = about.get("artefacts", {})
-    if backend in artefacts:
+    if backend in artefacts and artefacts[backend]["kind"]:
         return artefacts[backend]["kind"], artefacts[backend]["files"][0]
     if backend == "torch" or (backend == "auto" and "model.onnx" not in about["files"]):
         return "safetensors", "model.safetensors"
     if backend in ("auto", "onnx"):
         return "onnx", "model.onnx"
-    known = ["onnx", "torch", *artefacts]
+    known = ["onnx", "torch", *(name for name, each in artefacts.items() if each["kind"])]
     raise BundleError(
         f"{path}: no backend {backend!r}{nearest(backend, known)}; this bundle has {', '.join(known)}; others are made "
         "by einthoven export"

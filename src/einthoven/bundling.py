@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -91,10 +92,25 @@ def _write_about(folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def export_onnx(
-    model: torch.nn.Module, example: NDArray[np.float32], path: Path, facts: NDArray[np.float32] | None = None
+    model: torch.nn.Module,
+    example: NDArray[np.float32],
+    path: Path,
+    facts: NDArray[np.float32] | None = None,
+    names: tuple[str, str] = ("signals_mv", "logits"),
 ) -> None:
-    """Export millivolts (and facts) to logits as an ONNX graph with a free batch size."""
-    inputs = {"signals_mv": example} | ({} if facts is None else {"facts": facts})
+    """Export millivolts (and facts) to logits as an ONNX graph with a free batch size.
+
+    Args:
+        model: in evaluation mode.
+        example: of its input, shape (batch, leads, samples).
+        path: of the file.
+        facts: of its second input, where it has one.
+        names: of the first input and of the output.
+
+    Raises:
+        BundleError: an operator of the network has no ONNX form; it and its layer are named.
+    """
+    inputs = {names[0]: example} | ({} if facts is None else {"facts": facts})
     loggers = [logging.getLogger(name) for name in ("onnxscript", "torch.onnx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -108,16 +124,36 @@ def export_onnx(
                 dynamo=True,
                 opset_version=18,
                 input_names=list(inputs),
-                output_names=["logits"],
+                output_names=[names[1]],
                 dynamic_shapes=({0: torch.export.Dim("batch")},) * len(inputs),
                 verbose=False,
             )
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = _reason(error, model, tuple(map(torch.from_numpy, inputs.values())))
+        raise BundleError(f"the network cannot be exported to ONNX: {reason}") from None
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
     assert program is not None  # what the exporter returns with dynamo=True
     with atomic_write(path) as temporary:
         onnx.save_model(without_traces(program.model_proto), str(temporary))
+
+
+def _reason(error: BaseException, model: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> str:
+    """Name the operator that has no ONNX form, and the layer that uses it; else the exporter's own first sentence."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    missing = re.search(r"op='([\w.]+)'", str(error))
+    if missing is None:
+        return str(error).splitlines()[0]
+    name = missing[1]
+    graph = torch.export.export(model, inputs).run_decompositions().graph
+    for node in graph.nodes:
+        if name in str(node.target):
+            layers = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+            where = f"layer {layers[-1]}" if layers else "its outermost function"
+            return f"operator {name} of {where} has no ONNX form"
+    return f"operator {name} has no ONNX form"
 
 
 def without_traces(graph: onnx.ModelProto) -> onnx.ModelProto:

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from einthoven import workflow
 from einthoven.bundle import digest_of, load_bundle
+from einthoven.bundling import export_onnx
 from einthoven.cli.main import app
 from einthoven.dataset import open_dataset
 from einthoven.edge import formats
@@ -19,6 +21,8 @@ from einthoven.edge.calibration import draw_calibration, draw_rows
 from einthoven.edge.formats import Options, parse_formats
 from einthoven.edge.onnx import make
 from einthoven.edge.proof import prove
+from einthoven.edge.record import answer_records
+from einthoven.edge.record import make as make_record
 from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.predictions import predict_dataset
 from einthoven.files import sha256_of
@@ -181,7 +185,49 @@ def test_unknown_facts_among_the_calibration_records_leave_the_ranges_alone(fuse
     np.testing.assert_allclose(small.scores(seen.signals, gaps), plain.scores(seen.signals, gaps), atol=0.15)
 
 
+@pytest.mark.parametrize("fs", [100, 300, 128, 40])
+def test_a_graph_of_whole_records_resamples_as_python_does(fused, dataset_folder, fs, tmp_path):
+    bundle = load_bundle(fused, backend="torch")
+    made = make_record("record", bundle, tmp_path, None, Options(record_fs=fs, record_s=7.5))
+    selected = select_for_bundle(bundle, open_dataset(dataset_folder))
+    pair = answer_records(bundle, selected.dataset, selected.rows["validation"], tmp_path / made.files[0], made.how)
+    np.testing.assert_allclose(*pair, atol=2e-6)
+    assert np.ptp(pair[0], axis=0).min() > 0.01
+
+
+def test_a_graph_of_whole_records_is_proven_and_is_no_backend(run):
+    assert export(run, ("record",), n_resamples=100, options=Options(record_fs=250)).refused == {}
+    entry = load_bundle(run).about["artefacts"]["record"]
+    assert entry["made"]["fs"] == 250
+    assert entry["proof"]["probability_difference"]["largest"] < 1e-5
+    with pytest.raises(BundleError, match="no backend 'record'"):
+        load_bundle(run, backend="record")
+    refused = export(run, ("record",), options=Options(record_s=60)).refused
+    assert "no record of the validation split is 60 s long" in refused["record"]
+    assert load_bundle(run).about["artefacts"]["record"] == entry
+
+
+def test_filters_and_odd_rates_have_no_graph(trained, tmp_path):
+    bundle = load_bundle(trained, backend="torch")
+    filtered = replace(bundle, spec=replace(bundle.spec, band_hz=(0.5, 40.0)))
+    with pytest.raises(BundleError, match=r"plain filters its signals \(band_hz\) forwards and backwards"):
+        make_record("record", filtered, tmp_path, None, Options())
+    with pytest.raises(BundleError, match=r"from 257.3 to 100 Hz takes 1000 phases of .* taps"):
+        make_record("record", bundle, tmp_path, None, Options(record_fs=257.3))
+
+
 # What is refused
+
+
+def test_an_operator_without_onnx_form_is_named_with_its_layer(tmp_path):
+    class Singular(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.svdvals(x @ x.transpose(1, 2))
+
+    network = torch.nn.Sequential(torch.nn.Conv1d(3, 4, 3), Singular()).eval()
+    with pytest.raises(BundleError, match=r"operator aten._linalg_svd of layer 1 has no ONNX form"):
+        export_onnx(network, np.ones((2, 3, 9), np.float32), tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def _break(monkeypatch):

@@ -31,6 +31,8 @@ def export(
     full_range: Annotated[
         bool, typer.Option(help="use all 8 bits of weights; overflows on x86 processors without VNNI")
     ] = False,
+    rate: Annotated[float, typer.Option(min=1, help="of the records that the form 'record' takes, in Hz")] = 500,
+    seconds: Annotated[float, typer.Option(min=1, help="of those records")] = 10,
     n_resamples: Annotated[int, typer.Option(min=0, help="of the bootstrap")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="of calibration records and resamples")] = 0,
 ) -> None:
@@ -38,7 +40,9 @@ def export(
     from einthoven.edge.formats import Options, parse_formats, split_names
     from einthoven.workflow.exporting import export as make
 
-    options = Options(ranges, split_names(keep_float or ""), reduce_range=not full_range)
+    options = Options(
+        ranges, split_names(keep_float or ""), reduce_range=not full_range, record_fs=rate, record_s=seconds
+    )
     with bar("proving") as progress:
         done = make(
             model,

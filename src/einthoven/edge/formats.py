@@ -40,6 +40,7 @@ FORMATS: Mapping[str, Format] = {
     "onnx": Format("onnx", "onnx", "fp32", False, "ONNX as in every bundle, here proven"),
     "fp16": Format("onnx", "onnx", "fp16", False, "ONNX, weights stored in 16 bits"),
     "int8": Format("onnx", "onnx", "int8", True, "ONNX, static 8-bit quantisation: for CPUs and the browser"),
+    "record": Format("record", None, "fp32", False, "ONNX from whole records at another rate, resampling inside"),
     "int8-dynamic": Format("onnx", "onnx", "int8", False, "ONNX, dynamic 8-bit quantisation: for comparison only"),
 }
 
@@ -73,11 +74,15 @@ class Options:
         keep_float: layers that stay in 32 bits: ``"first"``, ``"last"``.
         reduce_range: weights in 7 bits: products of 8-bit weights and 8-bit activations overflow the 16-bit sums of x86
             processors without VNNI.
+        record_fs: rate in Hz of the records that ``record`` takes.
+        record_s: their length in seconds.
     """
 
     ranges: str = "minmax"
     keep_float: tuple[str, ...] = ()
     reduce_range: bool = True
+    record_fs: float = 500
+    record_s: float = 10
 
     def __post_init__(self) -> None:
         if self.ranges not in RANGES:

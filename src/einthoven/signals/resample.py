@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from einthoven.errors import ConformError
 
-__all__ = ["resample", "resampled_length"]
+__all__ = ["polyphase_taps", "resample", "resampled_length"]
 
 _ZERO_CROSSINGS = 24  # on each side: transition band of about 8 % of the lower Nyquist frequency
 _KAISER_BETA = 8.0  # stop band near -80 dB
@@ -56,6 +56,18 @@ def resample(x: NDArray[np.floating], fs_in: float, fs_out: float) -> NDArray[np
     n_out = resampled_length(x.shape[-1], fs_in, fs_out)
     product = _dense if up <= _DENSE_PHASES else _gathered
     return product(x, taps, up, down, n_out)
+
+
+def polyphase_taps(fs_in: float, fs_out: float) -> tuple[NDArray[np.float32], int, int]:
+    """Return the taps of each phase, shape (up, length), and ``up`` and ``down`` of the ratio of rates in lowest terms.
+
+    Output sample k is the sum of ``taps[k % up]`` times the inputs from ``k * down // up - length // 2 + 1`` on.
+
+    Raises:
+        ConformError: a ratio of rates beyond 1:1000.
+    """
+    up, down = _ratio(fs_in, fs_out)
+    return _taps(up, down), up, down
 
 
 @lru_cache(maxsize=64)

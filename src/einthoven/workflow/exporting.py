@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from einthoven.bundle import Bundle, list_pretrained, load_bundle
 from einthoven.dataset import Dataset, open_dataset
@@ -14,6 +16,7 @@ from einthoven.edge.artefacts import copy_bundle, install, with_artefact
 from einthoven.edge.calibration import draw_calibration
 from einthoven.edge.formats import FORMATS, Calibration, Made, Options, maker_of
 from einthoven.edge.proof import prove, verdict_of
+from einthoven.edge.record import answer_records, long_enough
 from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.predictions import Predictions, predict_dataset
 from einthoven.training.runs import Run
@@ -148,11 +151,27 @@ class _Prover:
 
     def prove(self, artefact: Bundle) -> dict[str, Any]:
         """Return what ``prove`` says, with the split and the dataset."""
+        return self._prove(self._known(), self._predict(artefact))
+
+    def prove_records(self, file: Path, how: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the same of a graph that takes whole records."""
+        dataset, fits = self.selected.dataset, long_enough(self.selected.dataset, self._rows, how)
+        if not fits.any():
+            raise BundleError(
+                f"no record of the {self._split} split is {how['seconds']:g} s long, so nothing is proven"
+            )
+        known = self._known().take(np.flatnonzero(fits))
+        pair = answer_records(self._source, dataset, self._rows[fits], file, how, self._progress)
+        return self._prove(*(replace(known, probabilities=scores) for scores in pair))
+
+    def _prove(self, reference: Predictions, artefact: Predictions) -> dict[str, Any]:
+        found, dataset = prove(reference, artefact, self._source.decisions, **self._how), self.selected.dataset
+        return {"split": self._split, "dataset": dataset.name, "listing_sha256": dataset.listing_sha256, **found}
+
+    def _known(self) -> Predictions:
         if self._reference is None:
             self._reference = self._predict(self._source)
-        found = prove(self._reference, self._predict(artefact), self._source.decisions, **self._how)
-        dataset = self.selected.dataset
-        return {"split": self._split, "dataset": dataset.name, "listing_sha256": dataset.listing_sha256, **found}
+        return self._reference
 
     def _predict(self, bundle: Bundle) -> Predictions:
         dataset, targets = self.selected.dataset, self.selected.targets
@@ -174,9 +193,12 @@ def _add(
         if calibration is not None and FORMATS[name].calibrated:
             about = {"records": list(calibration.record_ids), "n": len(calibration.record_ids)}
             made = Made(made.files, {**made.how, "calibration": about})
-        if FORMATS[name].kind is None:
+        if name == "record":
+            proof = prover.prove_records(folder / made.files[0], made.how)
+        elif FORMATS[name].kind is None:
             return install(bundle, name, folder, made, None)
-        proof = prover.prove(with_artefact(bundle, name, folder / made.files[0]))
+        else:
+            proof = prover.prove(with_artefact(bundle, name, folder / made.files[0]))
         moved, flips = proof["probability_difference"], proof["flips"]
         size = sum((folder / file).stat().st_size for file in made.files)
         announce(
