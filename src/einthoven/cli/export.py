@@ -18,7 +18,7 @@ def export(
     dataset: Annotated[
         Path | None, typer.Argument(help="the dataset that it was trained on; a run knows its own")
     ] = None,
-    to: Annotated[str, typer.Option(help="forms, as int8,web; see 'einthoven list formats'")] = "int8",
+    to: Annotated[str, typer.Option(help="forms, as int8,web; see 'einthoven list exports'")] = "int8",
     out: Annotated[
         Path | None,
         typer.Option(help="folder of a copy of the bundle that gets the artefacts  [default: the bundle itself]"),
@@ -26,7 +26,7 @@ def export(
     split: Annotated[str, typer.Option(help="on which every artefact is proven")] = "validation",
     max_drop: Annotated[float, typer.Option(min=0, help="of macro AUROC; beyond it an artefact is refused")] = 0.005,
     calibration: Annotated[int, typer.Option(min=1, help="training records that show ranges of activations")] = 256,
-    ranges: Annotated[str, typer.Option(help="of activations: minmax, entropy or percentile")] = "minmax",
+    ranges: Annotated[str, typer.Option(help="of activations: minmax or percentile")] = "minmax",
     keep_float: Annotated[str | None, typer.Option(help="layers that stay in 32 bits: first, last, or both")] = None,
     full_range: Annotated[
         bool, typer.Option(help="use all 8 bits of weights; overflows on x86 processors without VNNI")

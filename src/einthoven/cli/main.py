@@ -40,6 +40,7 @@ app.add_typer(labels, name="labels")
 # Optional packages, and the extra that brings each.
 _EXTRA_OF = dict.fromkeys(("torch", "tensorboard", "onnx", "onnxscript"), "train")
 _EXTRA_OF |= dict.fromkeys(("optuna", "sqlalchemy", "cmaes"), "sweep")
+_EXTRA_OF |= {"torch_pruning": "prune"}
 _EXTRA_OF |= dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report")
 
 
@@ -272,7 +273,7 @@ def synthesize(
 
 @app.command(name="list")
 def list_parts(
-    what: Annotated[str, typer.Argument(help="models, pretrained, corpora, formats, tasks or augmentations")],
+    what: Annotated[str, typer.Argument(help="models, pretrained, corpora, formats, tasks, augmentations or exports")],
 ) -> None:
     """List what there is, by kind."""
     from einthoven.cli import verbs

@@ -168,6 +168,7 @@ def list_parts(what: str) -> None:
         "formats": _formats,
         "tasks": _tasks,
         "augmentations": _augmentations,
+        "exports": _exports,
     }
     if what not in kinds:
         raise EinthovenError(f"cannot list {what!r}{nearest(what, kinds)}; kinds are {', '.join(kinds)}")
@@ -207,6 +208,12 @@ def _tasks() -> dict[str, str]:
         for task in system.tasks:
             tasks.setdefault(task, []).append(f"{system.name}: {len(system.class_codes(task))} classes")
     return {task: "; ".join(counts) for task, counts in tasks.items()}
+
+
+def _exports() -> dict[str, str]:
+    from einthoven.edge.formats import FORMATS, WEB
+
+    return {name: form.words for name, form in FORMATS.items()} | WEB
 
 
 def _augmentations() -> dict[str, str]:

@@ -45,8 +45,11 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-RANGES = ("minmax", "entropy", "percentile")
+RANGES = ("minmax", "percentile")
 LAYERS = ("first", "last")
+
+
+WEB = {"web": "a page that runs the model in the browser"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ class Options:
     """What a user may choose.
 
     Attributes:
-        ranges: how the range of an activation follows from the calibration records: ``"minmax"``, ``"entropy"``
-            (least Kullback-Leibler divergence) or ``"percentile"`` (99.99 % of the values).
+        ranges: how the range of an activation follows from the calibration records: ``"minmax"``, or
+            ``"percentile"``: 99.999 % of the values.
         keep_float: layers that stay in 32 bits: ``"first"``, ``"last"``.
         reduce_range: weights in 7 bits: products of 8-bit weights and 8-bit activations overflow the 16-bit sums of x86
             processors without VNNI.
@@ -131,7 +134,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     ('int8', 'fp16')
     """
     names = split_names(text)
-    known = (*FORMATS, "web")
+    known = (*FORMATS, *WEB)
     if not names:
         raise RecipeError(f"no format to export to; formats are {', '.join(known)}")
     for name in names:

@@ -6,10 +6,11 @@ form that ONNX Runtime computes fast on x86.
 
 from __future__ import annotations
 
+import io
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,8 @@ from einthoven.errors import BundleError
 
 __all__ = ["make"]
 
-_RANGES = {
-    "minmax": CalibrationMethod.MinMax,
-    "entropy": CalibrationMethod.Entropy,
-    "percentile": CalibrationMethod.Percentile,
-}
+# Its entropy method is left out: with as many bins as levels it has one range to choose from, that of minmax.
+_RANGES = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
 _CHUNK = 32  # calibration windows at a time, to bound memory
 _SMALL = 64  # tensors of fewer elements stay in 32 bits: they cost nothing and are scales
 # Where chooses between known and unknown facts: its inputs may be NaN, which has no 8-bit value.
@@ -141,11 +139,12 @@ def _halved(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser advises through the root logger what has just been done."""
+    """The quantiser advises through the root logger what has just been done, and prints its histograms."""
     log = logging.getLogger()
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        yield
+        with redirect_stdout(io.StringIO()):
+            yield
     finally:
         log.setLevel(level)
