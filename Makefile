@@ -17,10 +17,10 @@ demo: .venv/.installed
 	$(BIN)/einthoven predict demo/runs/demo/001 demo/corpus/records100/00000/00001_lr.hea
 	$(BIN)/einthoven predict ptbxl-superdiagnostic demo/corpus/records100/00000/00001_lr.hea
 
-test: .venv/.installed-dev
+test: .venv/.installed-dev .venv/.browser
 	$(BIN)/python -m pytest -m "not slow" -n $${EINTHOVEN_TEST_WORKERS:-2}
 
-test-all: .venv/.installed-dev
+test-all: .venv/.installed-dev .venv/.browser
 	$(BIN)/python -m pytest -n $${EINTHOVEN_TEST_WORKERS:-2}
 
 lint: .venv/.installed-dev
@@ -51,6 +51,18 @@ clean:
 .venv/.installed-dev: .venv/.torch pyproject.toml
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@ .venv/.installed
+
+# The tests of the web page need Chromium, and npm once: what is missing comes from apt-get where root calls, else Chromium
+# from Playwright. Where neither can be had, those tests are skipped by name.
+.venv/.browser: .venv/.installed-dev
+	@missing=""; \
+	{ command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || missing=chromium; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
+	if [ -z "$$missing" ]; then touch $@; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; then touch $@; \
+	elif [ "$$missing" != " npm" ] && $(BIN)/playwright install chromium; then touch $@; \
+	else echo "not found and not installed:$$missing; tests of the web page that need it are skipped"; fi
 
 .venv/.installed-docs: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
