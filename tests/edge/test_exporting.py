@@ -30,6 +30,7 @@ from einthoven.metrics import auroc
 from einthoven.training.recipe import parse_recipe
 from einthoven.workflow.exporting import export
 from einthoven.workflow.selection import select_for_bundle
+from einthoven.workflow.slimming import slim
 
 
 def _train(dataset_folder, runs, name, more=""):
@@ -367,7 +368,7 @@ def test_a_proof_counts_what_moved(exported, dataset_folder):
     assert not worse["good"]
     assert worse["macro_auroc"]["difference"]["high"] < 0
     assert worse["flips"]["records"] > 0
-    assert sum(worse["flips"]["per_class"].values()) == worse["flips"]["decisions"]
+    assert sum(worse["flips"]["per_class"]) == worse["flips"]["decisions"]
     empty = replace(plain, targets=np.zeros_like(plain.targets))
     with pytest.raises(DatasetError, match="no class has both a positive and a negative record"):
         prove(empty, empty, bundle.decisions)
@@ -376,3 +377,25 @@ def test_a_proof_counts_what_moved(exported, dataset_folder):
 def test_formats_are_split_at_commas():
     assert parse_formats(" int8,web, int8") == ("int8", "web")
     assert all(form.module for form in formats.FORMATS.values())
+
+
+# Slimming
+
+
+def test_a_pruned_model_is_compared_with_what_it_was_and_exported(trained, tmp_path):
+    arguments = ["--to", "int8", "--prune", "0.5", "--finetune", "1", "--max-drop", "0.5", "--n-resamples", "100"]
+    done = CliRunner().invoke(app, ["export", str(trained), *arguments, "--runs", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    bundle = load_bundle(tmp_path / "plain-pruned50" / "001")
+    before, after = bundle.about["slimmed"]["n_parameters"]
+    assert after == bundle.about["network"]["n_parameters"] < before / 2
+    assert bundle.about["slimmed"]["proof"]["good"]
+    assert bundle.about["artefacts"]["int8"]["proof"]["n_records"] > 10
+    card = (bundle.path / "README.md").read_text()
+    assert f"Made from plain by training on: {before:,} parameters became {after:,}." in card
+
+
+def test_a_smaller_model_that_lost_too_much_is_refused_and_its_run_stays(trained, tmp_path):
+    with pytest.raises(BundleError, match=r"001: macro AUROC .*more than the -1 allowed; prune less, train longer"):
+        slim(trained, ratio=0.3, epochs=1, runs=tmp_path, max_drop=-1, n_resamples=100)
+    assert not load_bundle(tmp_path / "plain-pruned30" / "001").about["slimmed"]["proof"]["good"]

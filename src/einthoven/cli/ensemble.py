@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from einthoven.cli.evaluate import print_judgement
-from einthoven.cli.progress import bar, console
+from einthoven.cli.progress import bar, say
 
 __all__ = ["ensemble"]
 
@@ -46,7 +46,7 @@ def ensemble(
             n_resamples=n_resamples,
             seed=seed,
             progress=progress,
-            announce=console.print,
+            announce=say,
         )
     folder = bundle.parent
     judgement = read_json(folder / "metrics.json", DatasetError, "a judgement")["validation"]

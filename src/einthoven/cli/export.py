@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from einthoven.cli.progress import bar, say
+from einthoven.cli.interrupts import continuable
+from einthoven.cli.progress import TrainingBar, bar, say
 
 __all__ = ["export"]
 
@@ -33,6 +34,15 @@ def export(
     ] = False,
     rate: Annotated[float, typer.Option(min=1, help="of the records that the form 'record' takes, in Hz")] = 500,
     seconds: Annotated[float, typer.Option(min=1, help="of those records")] = 10,
+    prune: Annotated[
+        float | None, typer.Option(help="first take this share of the channels away, and train on")
+    ] = None,
+    qat: Annotated[bool, typer.Option("--qat", help="first train on with the rounding errors of int8")] = False,
+    finetune: Annotated[int, typer.Option(min=1, help="epochs of that training")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="prune in so many steps")] = 1,
+    criterion: Annotated[str, typer.Option(help="which channels go: l1, l2, lamp, taylor or hessian")] = "l1",
+    scope: Annotated[str, typer.Option(help="global: the least of all layers; layer: as many of each")] = "global",
+    runs: Annotated[Path, typer.Option(help="folder of the run that trains on")] = Path("runs"),
     n_resamples: Annotated[int, typer.Option(min=0, help="of the bootstrap")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="of calibration records and resamples")] = 0,
 ) -> None:
@@ -43,18 +53,20 @@ def export(
     options = Options(
         ranges, split_names(keep_float or ""), reduce_range=not full_range, record_fs=rate, record_s=seconds
     )
+    formats = parse_formats(to)
+    proof: dict[str, Any] = {"split": split, "max_drop": max_drop, "n_resamples": n_resamples, "seed": seed}
+    if prune is not None or qat:
+        training = {"epochs": finetune, "rounds": rounds, "criterion": criterion, "scope": scope, "runs": runs}
+        model, dataset = str(_slim(model, dataset, {"ratio": prune, "quantize": qat, **training, **proof})), None
     with bar("proving") as progress:
         done = make(
             model,
-            parse_formats(to),
+            formats,
             dataset,
             out=out,
-            split=split,
             n_calibration=calibration,
             options=options,
-            max_drop=max_drop,
-            n_resamples=n_resamples,
-            seed=seed,
+            **proof,
             progress=progress,
             announce=say,
         )
@@ -65,3 +77,10 @@ def export(
         for name, why in done.refused.items():
             print(f"error: {name}: {why}", file=sys.stderr)
         raise typer.Exit(2)
+
+
+def _slim(model: str, dataset: Path | None, how: dict[str, Any]) -> Path:
+    from einthoven.workflow.slimming import slim
+
+    with continuable(), TrainingBar(how["epochs"]) as reporter:
+        return slim(model, dataset, reporter=reporter, announce=say, **how)

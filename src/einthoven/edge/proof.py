@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.decisions import Decisions
+from einthoven.decisions import Decided, Decisions
 from einthoven.errors import DatasetError
 from einthoven.evaluation.predictions import Predictions
 from einthoven.metrics import (
@@ -30,6 +30,7 @@ def prove(
     reference: Predictions,
     artefact: Predictions,
     decisions: Decisions,
+    own: Decisions | None = None,
     *,
     max_drop: float = 0.005,
     n_resamples: int = 1000,
@@ -43,13 +44,15 @@ def prove(
     Args:
         reference: of the trained network in PyTorch.
         artefact: of the same records in the same order.
-        decisions: the bundle's.
+        decisions: the reference's.
+        own: the artefact's, where it is a model of its own and has others.
         max_drop: of the macro AUROC, beyond which the artefact is not good.
         n_resamples: of patients, for the intervals of the differences.
         seed: of the resamples.
 
     Returns:
-        Plain values for JSON; differences are the artefact's figure minus the reference's.
+        Plain values for JSON; differences are the artefact's figure minus the reference's, flips per class are in the
+        order of the classes.
 
     Raises:
         DatasetError: no class has both a positive and a negative record.
@@ -72,7 +75,7 @@ def prove(
         "macro_auroc": macro,
         "per_class": [{"class": name, **_difference(a, b)} for name, a, b in zip(names, *draws, strict=True)],
         "undefined": [name for name, known in zip(reference.classes, defined, strict=True) if not known],
-        **_answers(reference, artefact, decisions),
+        **_answers(decisions.decide(reference.probabilities), (own or decisions).decide(artefact.probabilities)),
         "interval": asdict(Resampling(weights.shape[1], n_units, n_drawn, _LEVEL, seed, unit)),
         "max_drop": max_drop,
         "good": bool(drop <= max_drop),
@@ -108,11 +111,10 @@ def _difference(artefact: NDArray[np.float64], reference: NDArray[np.float64]) -
     }
 
 
-def _answers(reference: Predictions, artefact: Predictions, decisions: Decisions) -> Json:
+def _answers(before: Decided, after: Decided) -> Json:
     """How far probabilities move, and which decisions change."""
-    before, after = (decisions.decide(each.probabilities) for each in (reference, artefact))
     moved = np.abs(after.probabilities - before.probabilities)
-    flipped = np.asarray(before.present) != np.asarray(after.present)
+    flipped = before.present != after.present
     return {
         "probability_difference": {
             "largest": float(moved.max()),
@@ -123,6 +125,6 @@ def _answers(reference: Predictions, artefact: Predictions, decisions: Decisions
             "decisions": int(flipped.sum()),
             "of": int(flipped.size),
             "records": int(flipped.any(axis=1).sum()),
-            "per_class": dict(zip(reference.classes, flipped.sum(axis=0).tolist(), strict=True)),
+            "per_class": flipped.sum(axis=0).tolist(),
         },
     }

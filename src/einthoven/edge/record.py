@@ -158,4 +158,4 @@ class _Resampling(nn.Module):
         flat = F.pad(x.flatten(0, 1).unsqueeze(1), self.pad, mode="replicate")
         phases = F.conv1d(flat, self.weight, stride=self.down)  # (batch * leads, phase, period)
         joined = phases.transpose(1, 2).flatten(1)[:, : self.n_out]
-        return joined.unflatten(0, (-1, x.shape[1]))
+        return joined.reshape(-1, x.shape[1], self.n_out)

@@ -162,10 +162,11 @@ def _promises(about: Json) -> list[str]:
 
 
 def _artefacts(about: Json) -> list[str]:
-    """Every exported form beside the trained network, as it was proven."""
+    """What a smaller model was made from, and every exported form beside the trained network, as they were proven."""
+    said = [_slimmed(about["slimmed"])] if "slimmed" in about else []
     proven = {name: each for name, each in about.get("artefacts", {}).items() if each["proof"]}
     if not proven:
-        return []
+        return said
     head = (
         "| form | kB | macro AUROC | difference | largest and median change of a probability | decisions changed |\n"
         "|---|---|---|---|---|---|\n"
@@ -176,7 +177,17 @@ def _artefacts(about: Json) -> list[str]:
         f"Answers beside those of the trained network in PyTorch, on every record of the {splits}; intervals as above. "
         "Use one with `--backend FORM`."
     )
-    return ["## Exported forms", text, head + "\n".join(rows)]
+    return [*said, "## Exported forms", text, head + "\n".join(rows)]
+
+
+def _slimmed(found: Json) -> str:
+    before, after = found["n_parameters"]
+    macro, flips = found["proof"]["macro_auroc"], found["proof"]["flips"]
+    return (
+        f"Made from {found['from']} by training on: {before:,} parameters became {after:,}. On the "
+        f"{found['proof']['split']} split its macro AUROC differs by {estimate(macro['difference'])}, and "
+        f"{flips['decisions']:,} of {flips['of']:,} decisions do."
+    )
 
 
 def _artefact(name: str, entry: Json) -> str:

@@ -16,22 +16,33 @@ from einthoven.models._registry import create_model
 from einthoven.models.ensemble import WeightedMean
 from einthoven.models.fusion import FactScaling, FusedNetwork
 from einthoven.models.scaling import Classifier, Scaling
+from einthoven.models.widths import narrow_network
 
 __all__ = ["build_classifier", "load_matching", "load_weights", "save_weights"]
 
 
 def build_classifier(network: Mapping[str, Any]) -> Classifier | WeightedMean:
-    """Build the module that a bundle's ``network`` entry describes, with weights still to be loaded."""
+    """Build the module that a bundle's ``network`` entry describes, with weights still to be loaded.
+
+    Raises:
+        BundleError: it was pruned to widths that its architecture does not have.
+    """
     if "ensemble" in network:
         members = [build_classifier(member) for member in network["ensemble"]]
         return WeightedMean(members, network["weights"], network["kind"], network["columns"])
     n_scales = network["n_scales"]
     scaling = Scaling([0.0] * n_scales, [1.0] * n_scales)
     body = create_model(network["name"], network["n_leads"], network["n_classes"], **network["options"])
-    if not (n_facts := network.get("n_facts", 0)):
-        return Classifier(scaling, body)
-    fused = FusedNetwork(body, n_facts, **network["fusion"])
-    return Classifier(scaling, fused, FactScaling([0.0] * n_facts, [1.0] * n_facts))
+    model = Classifier(scaling, body)
+    if n_facts := network.get("n_facts", 0):
+        fused = FusedNetwork(body, n_facts, **network["fusion"])
+        model = Classifier(scaling, fused, FactScaling([0.0] * n_facts, [1.0] * n_facts))
+    if pruned := network.get("pruned"):
+        try:
+            narrow_network(model.network, pruned["widths"], pruned["n_features"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"the widths of the pruned {network['name']} do not fit it: {error}") from None
+    return model
 
 
 def save_weights(path: Path, model: nn.Module) -> None:

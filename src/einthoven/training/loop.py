@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from einthoven.training.losses import lesson_loss, make_loss
 from einthoven.training.network import make_model
 from einthoven.training.optimizers import make_optimizer
 from einthoven.training.problem import Problem
+from einthoven.training.quantisation import FakeQuantisation
 from einthoven.training.ranks import from_first, mean_over_ranks, shared, syncing
 from einthoven.training.recipe import Recipe
 from einthoven.training.runs import CRITERIA, Run, best_epoch
@@ -99,6 +100,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=engine.precision == "fp16")
         self.average = MovingAverage(self.model, options.ema) if options.ema else None
         self.mean = WeightMean(self.model) if options.swa else None
+        self.fakes = FakeQuantisation(self.model, self._example()) if options.quantize else None
         self.history: list[dict[str, float]] = []
 
     @property
@@ -107,6 +109,15 @@ class Trainer:
         if self.mean and self.mean.n:
             return self.mean.module  # type: ignore[return-value]
         return self.average.module if self.average else self.model  # type: ignore[return-value]
+
+    def _example(self) -> tuple[Tensor, ...]:
+        n, device = len(self.problem.dataset.spec.leads), self.engine.device
+        x = torch.zeros(2, n, self.window, device=device)
+        return (x,) if self.feed.facts is None else (x, self.feed.facts[:1].expand(2, -1))
+
+    def _faked(self, model: Classifier, *, learning: bool = False) -> AbstractContextManager[None]:
+        """Round the weights and signals of a network while it is called, where the recipe asks for it."""
+        return self.fakes.worn(model, learning=learning) if self.fakes else nullcontext()
 
     def fit(self, run: Run, reporter: Reporter | None = None) -> None:
         """Train until the last epoch or until early stopping, checkpointing every epoch.
@@ -165,7 +176,7 @@ class Trainer:
             last: whether this is the last of them, and the step is made.
         """
         with syncing(self.shared, last):
-            with self.engine.autocast():
+            with self._faked(self.model, learning=True), self.engine.autocast():
                 logits = self.forward(*batch.inputs)
             loss = self.loss(logits, batch.targets)
             if self.teacher is not None:
@@ -198,7 +209,8 @@ class Trainer:
     def _validate(self) -> tuple[dict[str, float], NDArray[np.float64]]:
         # Windows side by side are enough to choose an epoch; the final judgement lets them overlap.
         rows, kind, how = self.validation, self.problem.kind, self.recipe.evaluation.aggregate
-        p = predict_rows(self.judged, self.store, rows, self.window, how, kind, self.engine, self.feed.facts)
+        with self._faked(self.judged):
+            p = predict_rows(self.judged, self.store, rows, self.window, how, kind, self.engine, self.feed.facts)
         if not np.isfinite(p).all():
             raise EinthovenError(
                 f"the network's answers are no numbers after epoch {len(self.history) + 1}; lower training.lr or set "
@@ -240,6 +252,8 @@ class Trainer:
         parts["scaler"] = self.scaler
         if self.average or (self.mean and self.mean.n):
             parts["average"] = self.judged
+        if self.fakes:
+            parts["quantisation"] = self.fakes
         return parts
 
     def state(self) -> dict[str, Any]:

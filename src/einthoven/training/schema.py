@@ -18,6 +18,7 @@ __all__ = [
     "Folds",
     "Fusion",
     "Model",
+    "Pruning",
     "Recipe",
     "Training",
     "WeightAveraging",
@@ -103,6 +104,17 @@ class Fusion(_Section):
     mask: bool = Field(True, description="the branch is told which facts are known")
 
 
+class Pruning(_Section):
+    """Which channels of the starting weights go before the training begins."""
+
+    ratio: Number = Field(gt=0, lt=1, description="share of the channels; parameters go by its square")
+    criterion: Literal["l1", "l2", "lamp", "taylor", "hessian"] = Field(
+        "l1", description="what makes a channel count: its weights, or by taylor and hessian what the loss says of them"
+    )
+    scope: Literal["global", "layer"] = Field("global", description="the least ones of all, or as many of each layer")
+    round_to: Count = Field(8, ge=1, description="widths are multiples of it")
+
+
 class Model(_Section):
     """Which network."""
 
@@ -113,6 +125,13 @@ class Model(_Section):
     weights: str | None = Field(
         None, description="weights to begin with: a bundle, a run, or for ecgfounder_net1d its published file"
     )
+    prune: Pruning | None = None
+
+    @model_validator(mode="after")
+    def _trained(self) -> Model:
+        if self.prune and not self.weights:
+            raise ValueError("prune takes the least channels of trained weights; name a bundle or run in model.weights")
+        return self
 
 
 class AugmentStep(_Section):
@@ -169,6 +188,9 @@ class Training(_Section):
     ema: Number | None = Field(None, gt=0, lt=1, description="decay per step of the averaged weights")
     swa: WeightAveraging | None = None
     distill: Distillation | None = None
+    quantize: Literal["int8"] | None = Field(
+        None, description="let weights and signals lie on the grid of int8 while the network learns"
+    )
     fact_dropout: Number = Field(0.1, ge=0, lt=1, description="probability that a record loses all its facts, or one")
     clip_norm: Number | None = Field(None, gt=0, description="largest norm of the gradient")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -198,6 +220,8 @@ class Training(_Section):
             )
         if self.ema and self.swa:
             raise ValueError("ema and swa both average the weights; choose one")
+        if self.quantize and (self.compile or self.devices > 1):
+            raise ValueError("quantize works on one device and without compile; set devices to 1 and compile to false")
         return self
 
 

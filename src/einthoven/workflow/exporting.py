@@ -12,6 +12,7 @@ import numpy as np
 
 from einthoven.bundle import Bundle, list_pretrained, load_bundle
 from einthoven.dataset import Dataset, open_dataset
+from einthoven.decisions import Decisions
 from einthoven.edge.artefacts import copy_bundle, install, with_artefact
 from einthoven.edge.calibration import draw_calibration
 from einthoven.edge.formats import FORMATS, Calibration, Made, Options, maker_of
@@ -24,7 +25,7 @@ from einthoven.workflow.checkpoints import dataset_of_run
 from einthoven.workflow.evaluate import part_of
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 
-__all__ = ["Exported", "export"]
+__all__ = ["Exported", "Prover", "dataset_of", "export"]
 
 Announce = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -87,11 +88,11 @@ def export(
     made_of_data = [name for name in formats if name in FORMATS]
     proof = None
     if made_of_data:
-        dataset = _dataset(where, source, dataset_path)
+        dataset = dataset_of(where, source, dataset_path)
         selected = select_for_bundle(source, dataset)
         announce(f"checking the dataset's checksums: {dataset.path}")
         dataset.verify()
-        proof = _Prover(source, selected, split, max_drop, n_resamples, seed, progress)
+        proof = Prover(source, selected, split, max_drop, n_resamples, seed, progress)
     bundle = source if out is None else load_bundle(copy_bundle(source, out), backend="torch")
     refused: dict[str, str] = {}
     calibration = None
@@ -110,7 +111,12 @@ def export(
     return Exported(bundle, web, refused)
 
 
-def _dataset(where: str | Path, bundle: Bundle, path: str | Path | None) -> Dataset:
+def dataset_of(where: str | Path, bundle: Bundle, path: str | Path | None) -> Dataset:
+    """Open the dataset that a bundle was trained on.
+
+    Raises:
+        DatasetError: none was named and the bundle is no run, or another was named.
+    """
     home = Path(where) if (Path(where) / "recipe.yaml").is_file() else Path(where).resolve().parent
     if path is None and (home / "recipe.yaml").is_file():
         return dataset_of_run(Run(home), bundle)
@@ -129,8 +135,8 @@ def _dataset(where: str | Path, bundle: Bundle, path: str | Path | None) -> Data
     return dataset
 
 
-class _Prover:
-    """Judges artefacts against one reference, which is computed when it is first needed."""
+class Prover:
+    """Judges artefacts, or smaller models, against one reference, which is computed when it is first needed."""
 
     def __init__(
         self,
@@ -151,7 +157,7 @@ class _Prover:
 
     def prove(self, artefact: Bundle) -> dict[str, Any]:
         """Return what ``prove`` says, with the split and the dataset."""
-        return self._prove(self._known(), self._predict(artefact))
+        return self._prove(self._known(), self._predict(artefact), artefact.decisions)
 
     def prove_records(self, file: Path, how: Mapping[str, Any]) -> dict[str, Any]:
         """Return the same of a graph that takes whole records."""
@@ -161,11 +167,11 @@ class _Prover:
                 f"no record of the {self._split} split is {how['seconds']:g} s long, so nothing is proven"
             )
         known = self._known().take(np.flatnonzero(fits))
-        pair = answer_records(self._source, dataset, self._rows[fits], file, how, self._progress)
-        return self._prove(*(replace(known, probabilities=scores) for scores in pair))
+        expected, answers = answer_records(self._source, dataset, self._rows[fits], file, how, self._progress)
+        return self._prove(replace(known, probabilities=expected), replace(known, probabilities=answers))
 
-    def _prove(self, reference: Predictions, artefact: Predictions) -> dict[str, Any]:
-        found, dataset = prove(reference, artefact, self._source.decisions, **self._how), self.selected.dataset
+    def _prove(self, reference: Predictions, artefact: Predictions, own: Decisions | None = None) -> dict[str, Any]:
+        found, dataset = prove(reference, artefact, self._source.decisions, own, **self._how), self.selected.dataset
         return {"split": self._split, "dataset": dataset.name, "listing_sha256": dataset.listing_sha256, **found}
 
     def _known(self) -> Predictions:
@@ -183,7 +189,7 @@ def _add(
     name: str,
     calibration: Calibration | None,
     options: Options,
-    prover: _Prover,
+    prover: Prover,
     announce: Announce,
 ) -> Bundle:
     """Make an artefact in a folder of its own, prove it, and put it into the bundle."""

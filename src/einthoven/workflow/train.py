@@ -184,8 +184,10 @@ def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: 
 
 
 def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: str) -> dict[str, Any]:
-    # A bundle leaves this machine: its recipe names the dataset, not where it lay.
-    portable = recipe.model_copy(update={"data": recipe.data.model_copy(update={"dataset": selected.dataset.name})})
+    from einthoven.training.network import pruning_facts
+
+    # A bundle leaves this machine: its recipe names dataset and other bundles, not where they lay.
+    begun, teacher = _begun(recipe), _teacher(recipe)
     table = selected.dataset.records
     return {
         "dataset": selected.dataset.name,
@@ -196,9 +198,11 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "n_records": len(selected.rows["train"]),
         "record_s": float(np.median(table.length[selected.rows["train"]])) / selected.dataset.spec.fs,
         "n_patients": selected.n_patients("train"),
-        "recipe": portable.to_yaml(),
+        "recipe": _portable(recipe, selected.dataset.name, begun, teacher).to_yaml(),
         "seed": recipe.seed,
-        "teacher": _teacher(recipe),
+        "teacher": teacher,
+        "weights": begun,
+        "pruned": pruning_facts(recipe, trainer.judged, trainer.window),
         "epochs": len(trainer.history),
         "chosen_epoch": trainer.best_epoch(recipe.evaluation.select),
         "seconds": sum(row["seconds"] for row in trainer.history),
@@ -209,7 +213,27 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
 
 
 def _teacher(recipe: Recipe) -> dict[str, Any] | None:
-    if recipe.training.distill is None:
-        return None
-    bundle = load_bundle(recipe.training.distill.teacher)
+    return None if recipe.training.distill is None else _origin(recipe.training.distill.teacher)
+
+
+def _begun(recipe: Recipe) -> dict[str, Any] | None:
+    """Whose weights the training began with; None of random ones and of published files."""
+    weights = recipe.model.weights
+    return None if weights is None or Path(weights).is_file() else _origin(weights)
+
+
+def _origin(where: str) -> dict[str, Any]:
+    bundle = load_bundle(where)
     return {"name": bundle.name, "files": dict(bundle.about["files"])}
+
+
+def _portable(recipe: Recipe, dataset: str, begun: dict[str, Any] | None, teacher: dict[str, Any] | None) -> Recipe:
+    data, model, training = recipe.data, recipe.model, recipe.training
+    data = data.model_copy(update={"dataset": dataset})
+    if begun:
+        model = model.model_copy(update={"weights": begun["name"]})
+    if training.distill and teacher:
+        training = training.model_copy(
+            update={"distill": training.distill.model_copy(update={"teacher": teacher["name"]})}
+        )
+    return recipe.model_copy(update={"data": data, "model": model, "training": training})
