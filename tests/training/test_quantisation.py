@@ -156,6 +156,31 @@ def test_the_fake_is_close_to_what_onnx_runtime_computes_in_int8(tmp_path):
     assert np.abs(fake - int8).mean() < 0.5 * np.abs(plain - int8).mean()
 
 
+def test_learning_with_the_errors_makes_them_smaller():
+    model, x = network("fcn_wang", width=16), torch.cat([signals(8, seed) for seed in range(4)])
+    with torch.no_grad():  # one loud channel takes the range of all; the float answers stay
+        body = model.network.body
+        body[1].weight[0] *= 40
+        body[1].bias[0] *= 40
+        body[3].weight[:, 0] /= 40
+        wanted = model(x)
+    fakes = FakeQuantisation(model, (x,))
+
+    def error(learning=False):
+        with fakes.worn(model, learning=learning):
+            return nn.functional.mse_loss(model(x), wanted)
+
+    with torch.no_grad():
+        error(learning=True)
+        before = float(error())
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        error(learning=True).backward()
+        optimizer.step()
+    assert float(error()) < 0.3 * before
+
+
 def test_what_is_validated_is_the_rounded_network_and_what_is_kept_is_the_plain_one(dataset_folder, tmp_path):
     trainer = trainer_of(dataset_folder, "training.epochs=1")
     run, _ = open_run(tmp_path, trainer.recipe)

@@ -155,7 +155,7 @@ def _altered(run, folder, change):
 def test_another_dataset_none_and_an_ensemble_are_refused(wide_run, dataset_folder, tmp_path):
     with pytest.raises(DatasetError, match="which dataset. tiny was trained on"):
         finetune(wide_run.bundle, ratio=0.5)
-    elsewhere = _altered(wide_run, tmp_path / "elsewhere", lambda a: a["provenance"].update(listing_sha256="0"))
+    elsewhere = _altered(wide_run, tmp_path / "elsewhere", lambda a: a["provenance"].update(dataset="other"))
     with pytest.raises(DatasetError, match="nothing proves that no patient crosses its folds"):
         finetune(elsewhere, dataset_folder, ratio=0.5)
     silent = _altered(wide_run, tmp_path / "silent", lambda a: a["provenance"].pop("recipe"))

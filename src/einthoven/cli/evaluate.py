@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from einthoven.cli.progress import bar, console
+from einthoven.cli.progress import bar, say
 from einthoven.errors import EinthovenError
 
 __all__ = ["evaluate", "print_judgement", "print_table"]
@@ -35,6 +35,13 @@ def evaluate(
         typer.Option(
             rich_help_panel=_MODELS,
             help="which checkpoint of a run: auroc, accuracy, loss or latest; by default the bundle's",
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_MODELS,
+            help="what computes: onnx, torch, or an artefact of the bundle, as int8; written to evaluation-BACKEND",
         ),
     ] = None,
     ensemble: Annotated[
@@ -116,7 +123,8 @@ def evaluate(
     pdf: Annotated[bool, typer.Option("--pdf", help="also print the report as PDF; needs Chromium")] = False,
 ) -> None:
     """Judge a model, or anyone's predictions: metrics with intervals, predictions, plots and report."""
-    about_models: dict[str, Any] = {"split": split, "fold": fold, "prefer": prefer, "ensemble": ensemble, "runs": runs}
+    about_models: dict[str, Any] = {"split": split, "fold": fold, "prefer": prefer, "backend": backend}
+    about_models |= {"ensemble": ensemble, "runs": runs}
     about_files: dict[str, Any] = {
         "targets": targets,
         "classes": classes,
@@ -159,8 +167,10 @@ def _evaluate_models(names: Sequence[str], options: dict[str, Any], common: dict
     models, dataset = workflow.find_models(names, options.pop("runs", Path("runs")))
     if ensemble and len(models) < 2:
         raise EinthovenError(f"an ensemble needs two models or more, got {models[0]}")
+    if ensemble and "backend" in options:
+        raise EinthovenError("--ensemble judges the models as they are; leave --backend out")
     with bar("predicting") as progress:
-        tell: dict[str, Any] = {"progress": progress, "announce": console.print}
+        tell: dict[str, Any] = {"progress": progress, "announce": say}
         if len(models) == 1:
             done = workflow.evaluate(models[0], dataset, out=out, **options, **common, **tell)
             _print_done(done.folder, done.judgement)
@@ -180,7 +190,7 @@ def _evaluate_file(path: Path, options: dict[str, Any], common: dict[str, Any]) 
 
     if "classes" in options:
         options["classes"] = options["classes"].split(",")
-    done = workflow.evaluate_file(path, announce=console.print, **options, **_given(common))
+    done = workflow.evaluate_file(path, announce=say, **options, **_given(common))
     _print_done(done.folder, done.judgement)
 
 

@@ -1,26 +1,54 @@
-"""Progress that people see: bars on standard error, and one line per epoch."""
+"""Progress that people see: bars on standard error, and one line per epoch.
+
+rich is loaded when something is drawn: a command that draws nothing starts the sooner.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console: Console
 
 __all__ = ["TrainingBar", "bar", "console", "say", "transfer_bar"]
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def __getattr__(name: str) -> Any:
+    if name == "console":
+        return _console()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """Print a sentence on standard error; brackets in it are brackets."""
-    console.print(text, markup=False)
+    _console().print(text, markup=False)
 
 
 def _progress() -> Progress:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = _console()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -45,6 +73,8 @@ def bar(description: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def transfer_bar(description: str) -> Iterator[Callable[[int, int, int, int], None]]:
     """Yield a function (files, files in all, bytes, bytes expected) that moves a bar of files and bytes."""
+    from rich.filesize import decimal
+
     began = monotonic()
     with _progress() as progress:
         task = progress.add_task(description, total=None, note="")
@@ -79,7 +109,7 @@ class TrainingBar:
 
     def epoch(self, row: dict[str, float]) -> None:
         """Print the epoch's line."""
-        console.print(
+        _console().print(
             f"epoch {row['epoch']:>3.0f}/{self._n_epochs}  loss {row['train_loss']:.4f}  "
             f"validation loss {row['validation_loss']:.4f}  AUROC {row['validation_auroc']:.4f}  "
             f"accuracy {row['validation_accuracy']:.4f}  {row['seconds']:.1f} s"

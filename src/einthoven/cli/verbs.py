@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,12 @@ def predict_files(
     as_csv: bool,
     stated: Mapping[str, Any],
     patient: Mapping[str, Any],
+    backend: str = "auto",
 ) -> None:
     """Predict every file; those that cannot be read or judged are named, and the exit code is then 2.
 
     ``stated`` is the rate, unit and leads of the files, ``patient`` age and sex, where they are given; they go before
-    what the files say.
+    what the files say. ``backend`` is that of ``load_bundle``.
     """
     from einthoven.bundle import load_bundle
     from einthoven.formats import read_record
@@ -76,11 +78,13 @@ def predict_files(
         raise EinthovenError("choose one of --json and --csv")
     if patient["sex"] not in (None, "female", "male"):
         raise EinthovenError(f"--sex is female or male, got {patient['sex']!r}")
-    bundle = load_bundle(model)
+    bundle = load_bundle(model, backend=backend)
+    name = bundle.name if backend == "auto" else f"{bundle.name}, {backend}"
     options = {**stated, "leads": tuple(stated["leads"].split(",")) if stated["leads"] else None}
     known = {key: value for key, value in patient.items() if value is not None}
     results: list[dict[str, Any]] = []
-    with bar("predicting") as progress:
+    # A single file is judged before a bar could be drawn.
+    with bar("predicting") if len(files) > 1 else nullcontext(lambda done, total: None) as progress:
         for file in files:
             try:
                 record = replace(read_record(file, **options), **known)
@@ -89,11 +93,11 @@ def predict_files(
                 results.append({"file": str(file), "refused": True, "error": str(error), "findings": []})
             progress(len(results), len(files))
     if as_json:
-        print(json.dumps({"bundle": bundle.name, "results": results}, indent=1))
+        print(json.dumps({"bundle": bundle.name, "backend": backend, "results": results}, indent=1))
     elif as_csv:
         _print_csv(results)
     else:
-        _print_findings(bundle.name, results)
+        _print_findings(name, results)
     _say_what_was_refused(results)
     if any(result["refused"] for result in results):
         raise typer.Exit(2)

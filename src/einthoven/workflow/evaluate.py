@@ -25,7 +25,7 @@ from einthoven.workflow.checkpoints import bundle_of_checkpoint, dataset_of_run
 from einthoven.workflow.deciding import decide_split, plan_of
 from einthoven.workflow.extras import Extras, Signals, judge_extras, with_quality, write_extras
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
-from einthoven.workflow.writing import locked, write_judgement
+from einthoven.workflow.writing import locked, refuse_foreign, write_judgement
 
 __all__ = [
     "Evaluated",
@@ -77,6 +77,7 @@ def evaluate(
     split: str = "test",
     fold: int | None = None,
     prefer: str | None = None,
+    backend: str | None = None,
     out: Path | None = None,
     n_resamples: int | None = None,
     seed: int = 0,
@@ -92,8 +93,10 @@ def evaluate(
         split: ``"train"``, ``"validation"`` or ``"test"``: the folds that the model's recipe gives these names.
         fold: judge this fold of the split only.
         prefer: judge another checkpoint of the run, see ``bundle_of_checkpoint``.
-        out: folder to write into; by default the run's own (``evaluation-<prefer>`` in it for another checkpoint), or
-            ``evaluation-<model>-on-<dataset>`` where a dataset is named.
+        backend: what computes, see ``load_bundle``. Where one is named, its judgement is written to a folder of its
+            own, and leaves the run's and the bundle's as they are.
+        out: folder to write into; by default the run's own (``evaluation-<prefer>`` in it for another checkpoint,
+            ``evaluation-<backend>`` for a backend), or ``evaluation-<model>-on-<dataset>`` where a dataset is named.
         n_resamples: of the bootstrap; by default what a run's recipe says, or 1000.
         seed: of the bootstrap.
         extras: what else to judge and to write.
@@ -103,7 +106,8 @@ def evaluate(
     Raises:
         RecipeError: an unknown split or checkpoint.
         DatasetError: no dataset named for a bundle, or one of another form; a fold that is not in the split.
-        EinthovenError: another process judges the same run.
+        BundleError: the bundle has no such backend.
+        EinthovenError: another process judges the same run, or a backend's judgement would replace another.
     """
     if split not in SPLITS:
         raise RecipeError(f"unknown split {split!r}; splits are {', '.join(SPLITS)}")
@@ -112,7 +116,7 @@ def evaluate(
     with ExitStack() as held:
         if source and (run or prefer):
             held.enter_context(locked(source.path))
-        bundle = _bundle(where, source, prefer, progress)
+        bundle = _bundle(where, source, prefer, backend, progress)
         if run:
             dataset = dataset_of_run(run, bundle)
             n_resamples = run.recipe().evaluation.n_resamples if n_resamples is None else n_resamples
@@ -123,30 +127,34 @@ def evaluate(
         selected = select_for_bundle(bundle, dataset)
         part = part_of(selected, bundle, split, fold)
         dataset.verify()
-        folder = out or _folder(run, bundle, selected)
+        folder = out or _folder(run, bundle, selected, backend)
+        if backend:
+            refuse_foreign(folder, "backend", dataset.name)
         if run is None or folder.resolve() != run.path.resolve():
             held.enter_context(locked(folder))
         if leaks := leaks_of(bundle, selected):
             announce(f"warning: the folds leak by design: {leaks}")
         announce(f"judging {bundle.name} on {len(part.rows):,} records of the {part.label} split")
         how = {"n_resamples": N_RESAMPLES if n_resamples is None else n_resamples, "seed": seed}
-        return _judge(run, bundle, selected, part, folder, how, extras, progress)
+        return _judge(run, bundle, selected, part, folder, how, extras, progress, backend)
 
 
-def _bundle(where: str | Path, source: Run | None, prefer: str | None, progress: Any) -> Bundle:
+def _bundle(where: str | Path, source: Run | None, prefer: str | None, backend: str | None, progress: Any) -> Bundle:
     if prefer is None:
-        return load_bundle(where)
+        return load_bundle(where, backend=backend or "auto")
     if source is None:
         raise RecipeError(f"{where}: no run folder; only a run has other checkpoints to prefer")
-    return bundle_of_checkpoint(source, prefer, progress)
+    bundle = bundle_of_checkpoint(source, prefer, progress)
+    return load_bundle(bundle.path, backend=backend) if backend else bundle
 
 
-def _folder(run: Run | None, bundle: Bundle, selected: Selected) -> Path:
+def _folder(run: Run | None, bundle: Bundle, selected: Selected, backend: str | None) -> Path:
+    by = f"-{backend}" if backend else ""
     if run is None:
-        return Path(f"evaluation-{bundle.name}-on-{selected.dataset.path.name}")
+        return Path(f"evaluation-{bundle.name}{by}-on-{selected.dataset.path.name}")
     if bundle.path == run.bundle:
-        return run.path
-    return run.path / bundle.path.name.replace("bundle-", "evaluation-", 1)
+        return run.path / f"evaluation{by}" if backend else run.path
+    return run.path / f"{bundle.path.name.replace('bundle-', 'evaluation-', 1)}{by}"
 
 
 def part_of(selected: Selected, bundle: Bundle, split: str, fold: int | None = None) -> Part:
@@ -177,6 +185,7 @@ def _judge(
     how: dict[str, Any],
     extras: Extras,
     progress: Callable[[int, int], None] | None,
+    backend: str | None,
 ) -> Evaluated:
     dataset, origin, began = selected.dataset, bundle.about["provenance"], time.perf_counter()
     predictions = predict_dataset(bundle, dataset, part.rows, selected.targets[part.rows], progress)
@@ -187,7 +196,7 @@ def _judge(
     fit_here = own and part.split == "validation" and len(part.rows) > 0
     judged = decide_split(predictions, plan_of(bundle, selected), None if fit_here else bundle.decisions)
     # What is written elsewhere leaves the run and its bundle as they are.
-    home = run is not None and folder.resolve() == _folder(run, bundle, selected).resolve()
+    home = run is not None and not backend and folder.resolve() == _folder(run, bundle, selected, None).resolve()
     if home and fit_here and part.whole:
         from einthoven.bundling import update_bundle
 
@@ -205,7 +214,8 @@ def _judge(
     )
     judgement |= {
         "dataset": {"name": dataset.name, "attribution": dataset.attribution},
-        "judged": {"weights": bundle.about["files"]["model.safetensors"], "dataset": dataset.listing_sha256},
+        "judged": {"weights": bundle.about["files"]["model.safetensors"], "dataset": dataset.listing_sha256}
+        | ({"backend": backend} if backend else {}),
         "folds": part.folds,
         "n_unlabelled": part.n_unlabelled,
         "descriptions": dict(bundle.descriptions),
@@ -219,9 +229,9 @@ def _judge(
         folder,
         judgement,
         predictions,
-        title=f"{bundle.name}: {bundle.about['task']['name']}",
+        title=f"{bundle.name}{f', {backend}' if backend else ''}: {bundle.about['task']['name']}",
         history=run.read_history() if run else [],
-        context={**_context(bundle, run, part), "runs": folds},
+        context={**_context(bundle, run, part, backend), "runs": folds},
         pdf=extras.pdf,
     )
     if home:
@@ -261,9 +271,10 @@ def caution_about(split: str, leaks: str | None) -> list[str]:
     return said
 
 
-def _context(bundle: Bundle, run: Run | None, part: Part) -> dict[str, Any]:
+def _context(bundle: Bundle, run: Run | None, part: Part, backend: str | None) -> dict[str, Any]:
     origin = bundle.about["provenance"]
     chosen = f"--split {part.split}" + ("" if part.whole else f" --fold {part.folds[0]}")
+    chosen += f" --backend {backend}" if backend else ""
     commands: Sequence[str] = [f"einthoven evaluate {bundle.name} DATASET {chosen}"]
     if run:
         if bundle.path != run.bundle:

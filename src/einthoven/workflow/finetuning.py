@@ -121,7 +121,7 @@ def finetune(
 
     Raises:
         RecipeError: nothing to do, an ensemble, an architecture that cannot be pruned, fewer epochs than rounds.
-        DatasetError: the dataset is not the one that the bundle was trained on.
+        DatasetError: the dataset is of another corpus than the one that the bundle was trained on.
         BundleError: there is no such bundle.
     """
     bundle = load_bundle(where)
@@ -186,9 +186,10 @@ def _dataset_of(where: str | Path, bundle: Bundle, named: str | Path | None) -> 
         raise DatasetError(f"which dataset? {bundle.name} was trained on {name}; name the folder where it was prepared")
     path = Path(load_recipe(own).data.dataset if named is None else named)
     dataset, origin = open_dataset(path), bundle.about["provenance"]
-    if dataset.listing_sha256 != origin.get("listing_sha256"):
+    # By name: the same corpus prepared elsewhere holds the same patients; the teacher warns where it lists others.
+    if dataset.name != origin["dataset"]:
         raise DatasetError(
-            f"{path}: holds {dataset.name}, but not the records of {origin['dataset']} that {bundle.name} was trained "
-            "on, so nothing proves that no patient crosses its folds; name the dataset that it was trained on"
+            f"{path}: holds {dataset.name}, but {bundle.name} was trained on {origin['dataset']}, so nothing proves "
+            "that no patient crosses its folds; name the dataset that it was trained on"
         )
     return path

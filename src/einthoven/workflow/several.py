@@ -64,7 +64,8 @@ def evaluate_several(
     for name, where in zip(name_models(models), models, strict=True):
         folder = out / name if out else None
         if folder is None and dataset_path is not None:
-            folder = Path(f"evaluation-{name}-on-{Path(dataset_path).resolve().name}")
+            by = f"-{options['backend']}" if options.get("backend") else ""
+            folder = Path(f"evaluation-{name}{by}-on-{Path(dataset_path).resolve().name}")
         done[name] = evaluate(where, dataset_path, out=folder, **options)
     if out is not None:
         judgements = {name: each.judgement for name, each in done.items()}
