@@ -1,10 +1,11 @@
 # Everything runs in .venv, pinned by constraints.txt. PYTHON names the interpreter (3.11).
 PYTHON ?= python3
 BIN := .venv/bin
+EDGE := .venv-edge/bin
 # Idle OpenMP threads sleep; two spinning threads on a busy core are up to a hundred times slower than one.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-all lint docs clean
+.PHONY: demo edge test test-all lint docs clean
 
 demo: .venv/.installed
 	rm -rf demo
@@ -20,8 +21,11 @@ demo: .venv/.installed
 test: .venv/.installed-dev .venv/.browser
 	$(BIN)/python -m pytest -m "not slow" -n $${EINTHOVEN_TEST_WORKERS:-2}
 
-test-all: .venv/.installed-dev .venv/.browser
+test-all: .venv/.installed-dev .venv/.browser .venv-edge/.installed
 	$(BIN)/python -m pytest -n $${EINTHOVEN_TEST_WORKERS:-2}
+	$(EDGE)/python -m pytest -m edge tests/edge/test_edge_formats.py
+
+edge: .venv-edge/.installed
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -33,7 +37,7 @@ docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-edge build dist site .pytest_cache .mypy_cache .ruff_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
@@ -51,6 +55,14 @@ clean:
 .venv/.installed-dev: .venv/.torch pyproject.toml
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@ .venv/.installed
+
+# LiteRT, OpenVINO and ExecuTorch contradict the pins of everything else.
+.venv-edge/.installed: .venv/bin/python constraints-edge.txt pyproject.toml
+	$(BIN)/python -m venv .venv-edge
+	$(EDGE)/python -m pip install --quiet -c constraints-edge.txt torch==2.13.0
+	$(EDGE)/python -m pip install --quiet -c constraints-edge.txt -e ".[edge]" pytest pytest-timeout
+	$(EDGE)/python -m pip check
+	touch $@
 
 # The tests of the web page need Chromium, and npm once: what is missing comes from apt-get where root calls, else Chromium
 # from Playwright. Where neither can be had, those tests are skipped by name.

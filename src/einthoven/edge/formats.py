@@ -42,6 +42,14 @@ FORMATS: Mapping[str, Format] = {
     "int8": Format("onnx", "onnx", "int8", True, "ONNX, static 8-bit quantisation: for CPUs and the browser"),
     "record": Format("record", None, "fp32", False, "ONNX from whole records at another rate, resampling inside"),
     "int8-dynamic": Format("onnx", "onnx", "int8", False, "ONNX, dynamic 8-bit quantisation: for comparison only"),
+    "tflite": Format("litert", "tflite", "fp32", False, "LiteRT (TFLite): for phones"),
+    "tflite-fp16": Format("litert", "tflite", "fp16", False, "LiteRT, weights stored in 16 bits"),
+    "tflite-int8": Format("litert", "tflite", "int8", True, "LiteRT, static 8-bit quantisation: for phones"),
+    "openvino": Format("openvino", "openvino", "fp32", False, "OpenVINO: for Intel's processors"),
+    "openvino-int8": Format("openvino", "openvino", "int8", True, "OpenVINO, static 8-bit quantisation by NNCF"),
+    "executorch": Format("executorch", "executorch", "fp32", False, "ExecuTorch with XNNPACK: for phones"),
+    "executorch-int8": Format("executorch", "executorch", "int8", True, "ExecuTorch, static 8-bit quantisation"),
+    "c": Format("c_header", None, "int8", True, "C header with the graph of tflite-int8: for microcontrollers"),
 }
 
 

@@ -23,7 +23,13 @@ class Network(Protocol):
 
 
 # Format of a file, and the module here whose ``open_network(file, about, threads)`` computes it.
-RUNTIMES = {"safetensors": "torch", "onnx": "onnx"}
+RUNTIMES = {
+    "safetensors": "torch",
+    "onnx": "onnx",
+    "tflite": "litert",
+    "openvino": "openvino",
+    "executorch": "executorch",
+}
 
 
 def open_network(kind: str, file: Path, about: Mapping[str, Any], threads: int | None = None) -> Network:
