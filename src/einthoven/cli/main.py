@@ -6,13 +6,17 @@ Bad input ends with one sentence on standard error and exit code 2; Ctrl-C says 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from einthoven.cli.bench import bench
 from einthoven.cli.ensemble import ensemble
 from einthoven.cli.evaluate import evaluate
+from einthoven.cli.explain import explain
 from einthoven.cli.export import export
 from einthoven.cli.interrupts import InterruptedByUserError, continuable
 from einthoven.cli.labels import labels
@@ -40,7 +44,7 @@ app.add_typer(labels, name="labels")
 # Optional packages, and the extra that brings each.
 _EXTRA_OF = dict.fromkeys(("torch", "tensorboard", "onnx", "onnxscript"), "train")
 _EXTRA_OF |= dict.fromkeys(("optuna", "sqlalchemy", "cmaes"), "sweep")
-_EXTRA_OF |= {"torch_pruning": "prune"}
+_EXTRA_OF |= {"torch_pruning": "prune", "captum": "explain"}
 _EXTRA_OF |= dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report")
 
 
@@ -48,7 +52,8 @@ def run() -> None:
     """Entry point of the console script."""
     be_patient()
     try:
-        app()
+        with _only(*sys.argv[1:2]):
+            app()
     except EinthovenError as error:
         _fail(str(error), 130 if isinstance(error, InterruptedByUserError) else 2)
     except ModuleNotFoundError as error:
@@ -58,6 +63,18 @@ def run() -> None:
         _fail(str(MissingExtraError("this", _EXTRA_OF[package])), 2)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error), 2)
+
+
+@contextmanager
+def _only(called: str = "") -> Iterator[None]:
+    """Hide the commands that are not called: making the options of all of them takes longer than a prediction."""
+    every = list(app.registered_commands)
+    found = [each for each in every if called == (each.name or getattr(each.callback, "__name__", ""))]
+    app.registered_commands[:] = found or every
+    try:
+        yield
+    finally:
+        app.registered_commands[:] = every
 
 
 def _fail(message: str, code: int) -> None:
@@ -222,8 +239,10 @@ app.command()(runs)
 app.command()(sweep)
 app.command()(evaluate)
 app.command()(ensemble)
+app.command()(explain)
 app.command()(export)
 app.command()(sources)
+app.command()(bench)
 
 
 @app.command()
@@ -250,12 +269,15 @@ def predict(
     leads: Annotated[str | None, typer.Option(help="lead names in the file's order, as I,II,V1")] = None,
     age: Annotated[float | None, typer.Option(min=0, max=130, help="years, for models that use it")] = None,
     sex: Annotated[str | None, typer.Option(help="female or male, for models that use it")] = None,
+    backend: Annotated[
+        str, typer.Option(help="what computes: onnx, torch, or an artefact of the bundle, as int8")
+    ] = "auto",
 ) -> None:
     """Print the findings of a model for ECG files, with probability and threshold."""
     from einthoven.cli import verbs
 
     stated = {"fs": fs, "unit": unit, "leads": leads}
-    verbs.predict_files(model, files, as_json, as_csv, stated, {"age": age, "sex": sex})
+    verbs.predict_files(model, files, as_json, as_csv, stated, {"age": age, "sex": sex}, backend)
 
 
 @app.command()

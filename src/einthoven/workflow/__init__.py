@@ -5,6 +5,7 @@ from einthoven.workflow.crossvalidation import CrossValidation, cross_validate
 from einthoven.workflow.evaluate import Evaluated, evaluate
 from einthoven.workflow.evaluate_file import EvaluatedFile, evaluate_file
 from einthoven.workflow.finding import find_models
+from einthoven.workflow.finetuning import finetune
 from einthoven.workflow.queue import read_queue, work_off
 from einthoven.workflow.selection import Selected, select_for, select_records
 from einthoven.workflow.several import Ensemble, ensemble_of, evaluate_several
@@ -25,6 +26,7 @@ __all__ = [
     "evaluate_file",
     "evaluate_several",
     "find_models",
+    "finetune",
     "read_queue",
     "select_for",
     "select_records",
