@@ -135,6 +135,7 @@ def main() -> None:
     for method in arguments.methods.split(","):
         try:
             results[method] = {
+                "records": arguments.records,
                 "ludb": on_ludb(bundle, model, arguments.ludb, method, arguments.records),
                 "dataset": on_dataset(
                     bundle, model, arguments.dataset, method, arguments.records, arguments.randomised
