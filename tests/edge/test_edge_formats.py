@@ -171,7 +171,7 @@ def test_what_is_8_bits_are_the_layers_and_what_is_not_are_scaling_and_pooling(s
     kinds = [operator for operator, _ in steps]
     first, last = kinds.index("QUANTIZE"), kinds.index("REDUCE_MAX")
     assert {"SUB", "MUL"} == set(kinds[:first])
-    assert "DEQUANTIZE" not in kinds[first : kinds.index("CONV_2D", first) + 20]
+    assert {"DEQUANTIZE", "QUANTIZE", "MUL"}.isdisjoint(kinds[first + 1 : last - 1])
     assert kinds[last - 1] == "DEQUANTIZE"
 
 
@@ -186,7 +186,7 @@ def test_other_ranges_and_layers_in_floats_give_the_answers_too(shipped, name):
         open_network(FORMATS[name].kind, file, {}, 1)(shipped.judged, None)
         - shipped.bundle.network(shipped.judged, None)
     )
-    assert np.median(off) < 0.05
+    assert np.median(off) < 0.1
 
 
 def test_executorch_keeps_layers_and_refuses_percentiles(shipped):

@@ -30,9 +30,8 @@ REFUSED = {
     "vit1d": "Tokens",
 }
 QUICK = {"convnext1d", "ecgcnn_inception", "fcn_wang", "map583_resnet1d_18", "resnet1d_wang", "xresnet1d18"}
-LISTED = [
-    pytest.param(name, marks=() if name in QUICK or name in REFUSED else pytest.mark.slow) for name in list_models()
-]
+LARGE = (pytest.mark.slow, pytest.mark.timeout(1800))  # up to 45 million parameters, and a proof for each group of them
+LISTED = [pytest.param(name, marks=() if name in QUICK or name in REFUSED else LARGE) for name in list_models()]
 
 
 def signals(n=2, samples=200, n_leads=12, seed=0):

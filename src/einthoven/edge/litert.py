@@ -88,7 +88,7 @@ def quantise(graph: bytes, calibration: Calibration, options: Options) -> tuple[
     quantizer = load("ai-edge-quantizer", "ai_edge_quantizer.quantizer", "quantising LiteRT graphs")
     kept = _layers_to_keep(graph, options.keep_float)
     quantise_some = quantizer.Quantizer(graph)
-    quantise_some.load_quantization_recipe(_recipe(kept))
+    quantise_some.load_quantization_recipe(_recipe([tensor for tensors in kept.values() for tensor in tensors]))
     with quiet():
         found = bytes(quantise_some.quantize(_ranges(graph, calibration, options.ranges)).quantized_model)
     if not any(operator == "QUANTIZE" for operator, _ in operators(found)):
@@ -99,7 +99,7 @@ def quantise(graph: bytes, calibration: Calibration, options: Options) -> tuple[
         "ranges": options.ranges,
         "activations": "s8",
         "weights": "s8 per channel",
-        "kept_float": kept,
+        "kept_float": list(kept),
     }
 
 
@@ -176,13 +176,19 @@ def _feeds(calibration: Calibration) -> Iterator[list[Array]]:
         yield feed if calibration.facts is None else [*feed, calibration.facts[k : k + 1]]
 
 
-def _layers_to_keep(graph: bytes, which: tuple[str, ...]) -> list[str]:
+def _layers_to_keep(graph: bytes, which: tuple[str, ...]) -> dict[str, list[str]]:
+    """Layers that stay in floats, each with the tensors that are not rounded for it.
+
+    What leads up to the first layer only moves samples about, so these stay floats with it.
+    """
     interpreter = _open(graph)
     name = {entry["index"]: entry["name"] for entry in interpreter.get_tensor_details()}
-    steps = [step for step in interpreter._get_ops_details() if step["op_name"] in _WEIGHTED]
-    if which and not steps:
+    outputs = [(step["op_name"], name[step["outputs"][0]]) for step in interpreter._get_ops_details()]
+    layers = [k for k, (operator, _) in enumerate(outputs) if operator in _WEIGHTED]
+    if which and not layers:
         raise BundleError("the graph has no convolution and no linear layer, so none can stay in 32 bits")
-    return [name[steps[0 if each == "first" else -1]["outputs"][0]] for each in which]
+    spans = {"first": slice(0, layers[0] + 1), "last": slice(layers[-1], layers[-1] + 1)} if which else {}
+    return {_layer(outputs[spans[each].stop - 1][1]): [tensor for _, tensor in outputs[spans[each]]] for each in which}
 
 
 def operators(graph: bytes) -> list[tuple[str, str]]:
@@ -193,9 +199,9 @@ def operators(graph: bytes) -> list[tuple[str, str]]:
 
 
 def _layer(tensor: str) -> str:
-    """``network.body`` of ``package.Classifier/package.Network_network/package.Sequential_body;``."""
-    parts = tensor.split(";")[0].split("/")
-    return ".".join(part.rsplit(".", 1)[-1].partition("_")[2] for part in parts[1:]) or tensor
+    """``network.body`` of ``a.Classifier/b.Network_network/c.Sequential_body;``, the first of what was made one."""
+    paths = [each.split("/") for each in tensor.split(";") if "/" in each]
+    return ".".join(part.rsplit(".", 1)[-1].partition("_")[2] for part in paths[-1][1:]) if paths else "output"
 
 
 def _open(graph: bytes, preserve: bool = False) -> Any:

@@ -24,7 +24,7 @@ __all__ = ["FakeQuantisation", "fake_signal", "fake_weight"]
 
 _WEIGHT_LEVELS = 64  # on either side of zero: 7 bits
 _SIGNAL_LEVELS = 255
-_PACE = 0.01  # of the moving average of a signal's range, per batch
+_PACE = 0.01  # share of the way that a range which has become too wide goes back, per batch
 _SMALLEST = 1e-8  # scale
 
 _RELUS = (F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
@@ -96,7 +96,8 @@ class FakeQuantisation:
 
         Args:
             model: which.
-            learning: whether the ranges of the signals follow what is seen; one that was never seen is not rounded.
+            learning: whether the ranges of the signals follow what is seen, at once where it is wider, slowly where it
+                is narrower; a signal that was never seen is not rounded.
         """
         handles: list[RemovableHandle] = []
         parts = dict(model.named_modules())
@@ -138,8 +139,11 @@ class FakeQuantisation:
 
     def _follow(self, name: str, x: Tensor) -> None:
         seen = torch.stack([x.amin().clamp(max=0), x.amax().clamp(min=0)])
-        known = self._ranges.get(name)
-        self._ranges[name] = seen if known is None else torch.lerp(known.to(x.device), seen, _PACE)
+        if name in self._ranges:
+            # Never narrower than the batch: what is cut off has no gradient, and could not be brought back.
+            slowly = torch.lerp(self._ranges[name].to(x.device), seen, _PACE)
+            seen = torch.stack([torch.minimum(slowly[0], seen[0]), torch.maximum(slowly[1], seen[1])])
+        self._ranges[name] = seen
 
     def state_dict(self) -> dict[str, Tensor]:
         """Lowest and highest value of every signal, shape (2,)."""
