@@ -169,7 +169,9 @@ class Bundle:
             x: millivolts.
             facts: shape (windows, facts), NaN where unknown; all are unknown where none are given.
         """
-        if self.facts and facts is None:
+        if not self.facts:
+            facts = None  # a table without columns is no input
+        elif facts is None:
             facts = np.full((len(x), len(self.facts)), np.nan, np.float32)
         return to_probabilities(self.network(x, facts), self.kind)
 

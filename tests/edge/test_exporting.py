@@ -27,6 +27,7 @@ from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.predictions import predict_dataset
 from einthoven.files import sha256_of
 from einthoven.metrics import auroc
+from einthoven.record import Record
 from einthoven.training.recipe import parse_recipe
 from einthoven.workflow.exporting import export
 from einthoven.workflow.selection import select_for_bundle
@@ -342,6 +343,23 @@ def test_a_copy_goes_to_a_folder_of_its_own(exported, tmp_path):
 
 
 # Rooms
+
+
+def test_a_network_without_facts_is_never_given_any(exported, dataset_folder):
+    seen = []
+    bundle = load_bundle(exported)
+
+    def network(x, facts):
+        seen.append(facts)
+        return bundle.network(x, facts)
+
+    _validation(replace(bundle, network=network), dataset_folder)
+    n, t = len(seen), np.arange(1000, dtype=np.float32) / 100
+    waves = np.stack([np.sin(2 * np.pi * (1 + k / 7) * t) for k in range(12)])
+    found = replace(bundle, network=network).predict(Record(waves.astype(np.float32), 100, bundle.spec.leads))
+    assert not found.refused
+    assert len(seen) > n > 0
+    assert all(facts is None for facts in seen)
 
 
 def test_every_class_is_among_the_calibration_records():
