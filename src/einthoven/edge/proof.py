@@ -91,8 +91,10 @@ def verdict_of(proof: Json) -> str:
     """
     macro = proof["macro_auroc"]
     value = macro["difference"]["value"]
-    change = "falls" if value < 0 else "goes"
-    text = f"macro AUROC {change} from {macro['reference']:.4f} to {macro['artefact']:.4f}"
+    before, after = f"{macro['reference']:.4f}", f"{macro['artefact']:.4f}"
+    text = f"macro AUROC {'falls' if value < 0 else 'goes'} from {before} to {after}"
+    if before == after and proof["good"]:
+        return f"macro AUROC stays at {after}"
     return text if proof["good"] else f"{text}, by {-value:.4f}, more than the {proof['max_drop']:g} allowed"
 
 
