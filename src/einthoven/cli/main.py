@@ -46,6 +46,8 @@ _EXTRA_OF = dict.fromkeys(("torch", "tensorboard", "onnx", "onnxscript"), "train
 _EXTRA_OF |= dict.fromkeys(("optuna", "sqlalchemy", "cmaes"), "sweep")
 _EXTRA_OF |= {"torch_pruning": "prune", "captum": "explain"}
 _EXTRA_OF |= dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report")
+_EXTRA_OF |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "multipart"), "serve")
+_EXTRA_OF |= dict.fromkeys(("streamlit", "plotly"), "explore")
 
 
 def run() -> None:

@@ -1,0 +1,1 @@
+"""How do people look at an ECG and see why? A web page over bundles, runs and datasets."""
