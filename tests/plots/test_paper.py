@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image
 
 from einthoven.errors import RecordError
 from einthoven.leads import TWELVE_LEADS
-from einthoven.plots.paper import draw_ecg, save_ecg
+from einthoven.plots.paper import draw_ecg, save_ecg, statement_words
 from einthoven.record import Record
 
 
@@ -48,13 +49,50 @@ def test_a_second_and_a_millivolt_have_their_length(record: Record, speed: float
 
 
 def test_the_grid_has_a_line_per_millimetre_and_a_heavier_one_every_five(record: Record) -> None:
-    figure = draw_ecg(record)
-    (axes,) = figure.axes
-    fine, coarse = axes.collections
-    for collection, step in ((fine, 1.0), (coarse, 5.0)):
-        upright = sorted({s[0, 0] for s in collection.get_segments() if s[0, 0] == s[1, 0]})
+    (axes,) = draw_ecg(record).axes
+    fine, coarse = (next(patch for patch in axes.patches if patch.get_gid() == f"grid-{k}") for k in (1, 5))
+    for patch, step in ((fine, 1.0), (coarse, 5.0)):
+        ends = patch.get_path().vertices.reshape(-1, 2, 2)
+        upright = sorted({line[0, 0] for line in ends if line[0, 0] == line[1, 0]})
         np.testing.assert_allclose(np.diff(upright), step)
-    assert coarse.get_linewidth()[0] > fine.get_linewidth()[0]
+    assert coarse.get_linewidth() > fine.get_linewidth()
+
+
+def lines_of(pixels: np.ndarray) -> list[np.ndarray]:
+    """Runs of pixels that are not paper, in the row with fewest of them: one between two lines of the other way."""
+    marked = (pixels != [255, 250, 250]).any(axis=2)
+    row = np.flatnonzero(marked[marked.sum(axis=1).argmin()])
+    return np.split(row, np.flatnonzero(np.diff(row) > 1) + 1)
+
+
+@pytest.mark.parametrize("dpi", [100, 150, 300])
+def test_the_grid_of_a_picture_lies_on_the_pixel_of_every_millimetre(tmp_path: Path, dpi: int) -> None:
+    empty = Record(np.zeros((12, 1000), np.float32), 100.0, TWELVE_LEADS)
+    save_ecg(empty, tmp_path / "grid.png", dpi=dpi)
+    pixels = np.round(image.imread(tmp_path / "grid.png")[..., :3] * 255).astype(int)
+    height, width = pixels.shape[:2]
+    mm = dpi / 25.4
+    assert width == pytest.approx(270 * mm, abs=1)
+    edge = int(2 * mm)  # of the sheet: nothing but grid
+    upright = lines_of(pixels[height - edge : height - 2])
+    along = lines_of(pixels[::-1, 2:edge].transpose(1, 0, 2))
+    for found, size in ((upright, width), (along, height)):
+        wanted = np.arange(1, len(found) - 1)  # those at the edges are cut
+        first = round(found[1].mean() / mm)
+        places = (wanted + first - 1) * mm
+        for run, place in zip(found[1:-1], places, strict=True):
+            assert abs(run.mean() + 0.5 - place) <= 1.0, (run, place)  # the pixel that the line falls into
+        assert len(found) == pytest.approx(size / mm, abs=1.5)
+        assert {len(run) for run in found[1:-1]} <= {round(0.35 * dpi / 72) or 1, round(0.6 * dpi / 72)}
+
+
+def test_a_resolution_that_is_none_is_refused(record: Record, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="50 to 1200"):
+        save_ecg(record, tmp_path / "a.png", dpi=0)
+
+
+def test_what_nobody_looked_for_is_no_statement(record: Record) -> None:
+    assert statement_words(record.with_(statements={"AF": None, "MI": 80.0, "PACE": float("nan")})) == ["AF", "MI 80 %"]
 
 
 def test_columns_follow_each_other_in_time_and_the_rhythm_strip_has_it_all(record: Record) -> None:

@@ -5,13 +5,15 @@ One idea: the figure is measured in millimetres, one axes unit is one millimetre
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.collections import LineCollection
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from einthoven.errors import RecordError
 from einthoven.files import atomic_write
@@ -20,8 +22,9 @@ from einthoven.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backend_bases import RendererBase
 
-__all__ = ["Layout", "draw_ecg", "save_ecg"]
+__all__ = ["Layout", "draw_ecg", "heading", "layout_of", "save_ecg", "statement_words"]
 
 Layout = Literal["3x4+1", "6x2", "12x1"]
 
@@ -29,6 +32,8 @@ _MM_PER_INCH = 25.4
 _MARGIN, _PULSE, _HEADER, _FOOTER = 5.0, 10.0, 20.0, 10.0  # mm; the pulse is 5 mm wide in a field of 10
 _TRACE, _PAPER, _FINE, _COARSE = "#14142b", "#fffafa", "#f7d9d9", "#e9a3a3"
 _MAX_STATEMENTS = 6
+LEAST_DPI, MOST_DPI = 50, 1200
+_COMPRESS = 3  # of PNG: a tenth larger than at most, and drawn in two thirds of the time
 
 
 class _Slot(NamedTuple):
@@ -52,20 +57,29 @@ def _grid_of(n_rows: int, n_columns: int) -> tuple[_Slot, ...]:
     return tuple(_Slot(lead, k % n_rows, k // n_rows) for k, lead in enumerate(TWELVE_LEADS[: n_rows * n_columns]))
 
 
-def _plan(record: Record, layout: Layout | None) -> _Plan:
+def layout_of(record: Record, layout: Layout | None = None) -> Layout:
+    """Return the wanted layout, or by default the usual one that the record's leads allow.
+
+    Raises:
+        RecordError: no such layout, or it needs leads that are missing.
+    """
     missing = [lead for lead in TWELVE_LEADS if lead not in record.leads]
     if layout is None:
-        layout = "12x1" if missing else "3x4+1"
+        return "12x1" if missing else "3x4+1"
     if layout not in get_args(Layout):
         raise RecordError(f"unknown layout {layout!r}; layouts are {', '.join(get_args(Layout))}")
-    if layout == "12x1":
-        slots = tuple(_Slot(lead, row, 0) for row, lead in enumerate(record.leads))
-        return _Plan(slots, len(slots), 1, 20.0)
-    if missing:
+    if missing and layout != "12x1":
         raise RecordError(
             f"layout {layout} needs the standard twelve leads and {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing; use layout 12x1, which draws whatever there is"
         )
+    return layout
+
+
+def _plan(record: Record, layout: Layout) -> _Plan:
+    if layout == "12x1":
+        slots = tuple(_Slot(lead, row, 0) for row, lead in enumerate(record.leads))
+        return _Plan(slots, len(slots), 1, 20.0)
     if layout == "6x2":
         return _Plan(_grid_of(6, 2), 6, 2, 25.0)
     return _Plan((*_grid_of(3, 4), _Slot("II", 3, 0, 4)), 4, 4, 30.0)
@@ -101,7 +115,7 @@ def draw_ecg(
     """
     if not (speed_mm_s > 0 and gain_mm_mv > 0):
         raise RecordError(f"paper speed and gain must be positive, got {speed_mm_s} mm/s and {gain_mm_mv} mm/mV")
-    plan = _plan(record, layout)
+    plan = _plan(record, layout_of(record, layout))
     duration = min(10.0, record.duration_s - start_s) if duration_s is None else duration_s
     first, last = round(start_s * record.fs), round((start_s + duration) * record.fs)
     if not 0 <= first < last <= record.n_samples:
@@ -127,10 +141,32 @@ def _paper(width: float, height: float) -> tuple[Figure, Axes]:
     axes.set(xlim=(0.0, width), ylim=(0.0, height), xticks=[], yticks=[], facecolor=_PAPER)
     axes.axis("off")
     for step, colour, line in ((1, _FINE, 0.35), (5, _COARSE, 0.6)):
+        axes.add_artist(_Grid(width, height, step, colour, line))
+    return figure, axes
+
+
+class _Grid(PathPatch):
+    """Lines every so many millimetres; pixels show each on the nearest one, sharp and all alike."""
+
+    def __init__(self, width: float, height: float, step: int, colour: str, line: float) -> None:
         across = [((x, 0.0), (x, height)) for x in np.arange(0, width + 0.5, step)]
         along = [((0.0, y), (width, y)) for y in np.arange(0, height + 0.5, step)]
-        axes.add_collection(LineCollection(across + along, colors=colour, linewidths=line, zorder=0))
-    return figure, axes
+        ends = np.array([*across, *along]).reshape(-1, 2)
+        codes = np.tile([Path.MOVETO, Path.LINETO], len(ends) // 2)
+        super().__init__(
+            Path(ends, codes), fill=False, edgecolor=colour, linewidth=line, zorder=0, snap=True, antialiased=False
+        )
+        self._points = line
+        self.set_gid(f"grid-{step}")
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw; where there are pixels, with a width of whole ones, which alone can be sharp."""
+        if isinstance(renderer, RendererAgg):
+            pixels = renderer.dpi / 72  # per point
+            self.set_linewidth(max(1, round(self._points * pixels)) / pixels)
+        else:
+            self.set_linewidth(self._points)
+        super().draw(renderer)
 
 
 def _baseline(height: float, plan: _Plan, row: int) -> float:
@@ -152,7 +188,7 @@ def _draw_slot(
     axes.plot(x, zero + gain * signal, color=_TRACE, linewidth=0.8, solid_joinstyle="round", zorder=3, gid=slot.lead)
     if slot.column:
         axes.plot([x[0], x[0]], [zero - 5, zero + 5], color=_TRACE, linewidth=0.5, zorder=2)
-    axes.text(x[0] + 1, zero + plan.row_mm * 0.28, slot.lead, fontsize=9, fontweight="bold", color=_TRACE, zorder=4)
+    axes.text(x[0] + 1, zero + plan.row_mm * 0.38, slot.lead, fontsize=9, fontweight="bold", color=_TRACE, zorder=4)
 
 
 def _draw_pulse(axes: Axes, zero: float, gain: float) -> None:
@@ -165,16 +201,23 @@ def _unit(record: Record) -> str:
     return "mV" if record.unit == "mV" else "unit"
 
 
-def _heading(record: Record) -> str:
+def heading(record: Record) -> str:
+    """Say who and how in one line: name, age, sex, source, rate."""
     who = [f"{record.age:g} years" if record.age is not None else "", record.sex or "", record.source]
     return "   ".join([record.record_id or "ECG", *filter(None, who), f"{record.fs:g} Hz"])
 
 
+def statement_words(record: Record) -> list[str]:
+    """Codes of the record with their likelihoods; those of which nobody knows whether they apply are left out."""
+    known = {code: p for code, p in record.statements.items() if p is None or p == p}
+    return [f"{code} {p:g} %" if p else code for code, p in known.items()]
+
+
 def _write_texts(axes: Axes, record: Record, width: float, height: float, title: str | None, scale: str) -> None:
-    codes = [f"{code} {v:g} %" if v else code for code, v in record.statements.items()]
+    codes = statement_words(record)
     more = f"  and {len(codes) - _MAX_STATEMENTS} more" if len(codes) > _MAX_STATEMENTS else ""
     lines = (
-        (_MARGIN, height - 7, title or _heading(record), 10, "bold", "left"),
+        (_MARGIN, height - 7, title or heading(record), 10, "bold", "left"),
         (_MARGIN, height - 13, "   ".join(codes[:_MAX_STATEMENTS]) + more, 8, "normal", "left"),
         (_MARGIN, 3.0, "   ".join(record.notes), 6, "normal", "left"),
         (width - _MARGIN, height - 7, scale, 8, "normal", "right"),
@@ -185,24 +228,49 @@ def _write_texts(axes: Axes, record: Record, width: float, height: float, title:
 
 def save_ecg(
     record: Record,
-    path: str | Path,
+    path: str | FilePath,
     *,
     layout: Layout | None = None,
     speed_mm_s: float = 25.0,
     gain_mm_mv: float = 10.0,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
     title: str | None = None,
+    dpi: float = 150.0,
 ) -> None:
     """Write a record on paper to a PNG, SVG or PDF file, chosen by the ending of ``path``.
 
+    ``plots.interactive.save_interactive`` writes the same as a page to zoom and measure in.
+
+    Args:
+        record: as of ``draw_ecg``, like the rest.
+        path: the file.
+        layout: see there.
+        speed_mm_s: see there.
+        gain_mm_mv: see there.
+        start_s: see there.
+        duration_s: see there.
+        title: see there.
+        dpi: pixels per inch of a PNG, which tells them to whoever prints it; SVG and PDF have none.
+
     Raises:
-        RecordError: another ending, or what ``draw_ecg`` raises.
+        RecordError: another ending, a resolution that is none, or what ``draw_ecg`` raises.
     """
-    path = Path(path)
+    path = FilePath(path)
     kind = path.suffix.lower().lstrip(".")
     if kind not in ("png", "svg", "pdf"):
         raise RecordError(f"cannot draw an ECG to {path.name!r}; the name must end in .png, .svg or .pdf")
-    figure = draw_ecg(record, layout=layout, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, title=title)
+    if not LEAST_DPI <= dpi <= MOST_DPI:
+        raise RecordError(f"{dpi:g} pixels per inch; {LEAST_DPI} to {MOST_DPI} can be drawn")
+    figure = draw_ecg(
+        record, layout=layout, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, start_s=start_s, duration_s=duration_s,
+        title=title,
+    )  # fmt: skip
     # Without a date the same record gives the same file.
-    metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    options: dict[str, dict[str, Any]] = {
+        "png": {"dpi": dpi, "pil_kwargs": {"compress_level": _COMPRESS}},
+        "svg": {"metadata": {"Date": None}},
+        "pdf": {"metadata": {"CreationDate": None}},
+    }
     with atomic_write(path) as temporary, rc_context({"svg.hashsalt": "einthoven"}):
-        figure.savefig(temporary, format=kind, metadata=metadata)
+        figure.savefig(temporary, format=kind, **options[kind])
