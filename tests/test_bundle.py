@@ -171,6 +171,10 @@ def test_other_formats_and_places_are_refused(copy, tmp_path):
         load_bundle("ptbxl-superdiagnosti")
     with pytest.raises(BundleError, match="no bundle.json in this folder"):
         load_bundle(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("name: x")
+    onward = rf"go on with  einthoven train {tmp_path / 'recipe.yaml'} --runs {tmp_path.parents[1]}"
+    with pytest.raises(BundleError, match=f"an unfinished run, which has no bundle yet; {onward}"):
+        load_bundle(tmp_path)
 
 
 def test_thresholds_can_be_replaced_and_the_rest_stays(copy):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +39,7 @@ __all__ = [
     "Bundle",
     "Finding",
     "Prediction",
+    "backends_of",
     "digest_of",
     "list_pretrained",
     "load_bundle",
@@ -51,6 +52,9 @@ PRETRAINED = Path(__file__).parent / "pretrained"
 _PROBE_TOLERANCE = 2e-3  # logits; runtimes and processors differ in the fifth digit, wrong weights in the first
 
 Array = NDArray[np.float64]
+
+# Backends that every bundle is made with: the format of the file that each computes, and the file.
+_OWN = {"onnx": ("onnx", ["model.onnx"]), "torch": ("safetensors", ["model.safetensors"])}
 
 # What a conformal set says: whether it holds "present", and "absent".
 _SURE = {
@@ -287,11 +291,12 @@ def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None
     Args:
         where: a bundle folder, a run folder, or the name of a pretrained bundle.
         backend: what computes: ``"onnx"``, ``"torch"``, or the name of an artefact that was exported into the bundle,
-            as ``"int8"``; ``"auto"`` takes ONNX Runtime where the bundle has a graph, torch otherwise.
+            as ``"int8"``; ``"auto"`` takes the first of ``backends_of``: ONNX Runtime where the bundle has a graph.
         threads: of the runtime; by default all cores that this process may use.
 
     Raises:
-        BundleError: not a bundle, no such backend, a file missing or altered, or the probe's answer differs.
+        BundleError: not a bundle, no such backend, a file missing or altered, or the probe's answer differs. Files of
+            artefacts that were not asked for may be damaged.
     """
     path = _find(where)
     about = read_json(path / "bundle.json", BundleError, "a bundle")
@@ -302,8 +307,9 @@ def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None
             f"{path}: bundle format {about.get('format_version')} is not {FORMAT_VERSION}, the one known here"
         )
     try:
-        _check_files(path, about["files"])
-        kind, file = _graph_of(path, about, backend)
+        backend = _choose(path, about, backend)
+        kind, files = backends_of(about)[backend]
+        _check_files(path, about, files)
         bundle = Bundle(
             path=path,
             name=about["name"],
@@ -316,7 +322,7 @@ def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None
             descriptions=about["task"]["descriptions"],
             decisions=Decisions.from_dict(about, about["task"]["classes"], about["task"]["kind"]),
             about=about,
-            network=open_network(kind, path / file, about, threads),
+            network=open_network(kind, path / files[0], about, threads),
             novelty=_novelty(path, about),
             facts=tuple(about.get("facts", ())),
         )
@@ -326,20 +332,34 @@ def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None
     return bundle
 
 
-def _graph_of(path: Path, about: Mapping[str, Any], backend: str) -> tuple[str, str]:
-    """Format and name of the file that a backend computes."""
+def backends_of(about: Mapping[str, Any]) -> dict[str, tuple[str, Sequence[str]]]:
+    """What can compute a bundle, as ``load_bundle`` takes it: format and files, the graph first, of each by name.
+
+    The first is what ``"auto"`` takes. A bundle for a device (``einthoven export --lean``) names files under
+    ``left_out``; it keeps their checksums but not the files.
+
+    Args:
+        about: its ``bundle.json``.
+
+    >>> backends_of({"files": {"model.onnx": "", "model.safetensors": ""}, "left_out": ["model.safetensors"]})
+    {'onnx': ('onnx', ['model.onnx'])}
+    """
     artefacts = about.get("artefacts", {})
-    if backend in artefacts and artefacts[backend]["kind"]:
-        return artefacts[backend]["kind"], artefacts[backend]["files"][0]
-    if backend == "torch" or (backend == "auto" and "model.onnx" not in about["files"]):
-        return "safetensors", "model.safetensors"
-    if backend in ("auto", "onnx"):
-        return "onnx", "model.onnx"
-    known = ["onnx", "torch", *(name for name, each in artefacts.items() if each["kind"])]
-    raise BundleError(
-        f"{path}: no backend {backend!r}{nearest(backend, known)}; this bundle has {', '.join(known)}; others are made "
-        "by einthoven export"
-    )
+    every = _OWN | {name: (entry["kind"], entry["files"]) for name, entry in artefacts.items() if entry["kind"]}
+    there = set(about["files"]).difference(about.get("left_out", ()))
+    return {name: each for name, each in every.items() if there.issuperset(each[1])}
+
+
+def _choose(path: Path, about: Mapping[str, Any], backend: str) -> str:
+    known = backends_of(about)
+    if backend in known or (backend == "auto" and known):
+        return next(iter(known)) if backend == "auto" else backend
+    text = f"{path}: no backend {backend!r}{nearest(backend, known)}; this bundle has {', '.join(known) or 'none'}; "
+    if left_out := about.get("left_out"):
+        raise BundleError(
+            f"{text}{' and '.join(left_out)} were left out of it, so name the bundle that it was exported from"
+        )
+    raise BundleError(f"{text}others are made by einthoven export")
 
 
 def _find(where: str | Path) -> Path:
@@ -347,6 +367,11 @@ def _find(where: str | Path) -> Path:
     for candidate in (path, path / "bundle", PRETRAINED / str(where)):
         if (candidate / "bundle.json").is_file():
             return candidate
+    if (path / "recipe.yaml").is_file():
+        raise BundleError(
+            f"{path}: an unfinished run, which has no bundle yet; go on with  einthoven train {path / 'recipe.yaml'} "
+            f"--runs {path.resolve().parents[1]}"
+        )
     if path.is_dir():
         raise BundleError(f"{path}: no bundle.json in this folder; name a bundle, a run, or a pretrained model")
     known = list_pretrained()
@@ -355,8 +380,13 @@ def _find(where: str | Path) -> Path:
     )
 
 
-def _check_files(path: Path, files: Mapping[str, str]) -> None:
-    for name, digest in files.items():
+def _check_files(path: Path, about: Mapping[str, Any], asked: Iterable[str]) -> None:
+    """Check the bundle's own files and those asked for; one damaged artefact does not disable what needs it not."""
+    artefacts = {file for entry in about.get("artefacts", {}).values() for file in entry["files"]}
+    optional = artefacts.difference(asked, *(files for _, files in _OWN.values()))
+    for name, digest in about["files"].items():
+        if name in optional or name in about.get("left_out", ()):
+            continue
         if not (path / name).is_file():
             raise BundleError(f"{path / name}: missing; the bundle is incomplete")
         if sha256_of(path / name) != digest:

@@ -17,7 +17,10 @@ NAME = "ptbxl-superdiagnostic"
 
 
 def bundle_with_int8(folder: Path) -> Path:
-    """Copy the shipped bundle; ``int8`` computes, ``header`` has no runtime, ``odd`` is of a format nobody knows."""
+    """Copy the shipped bundle; ``int8`` computes, ``header`` has no runtime, ``odd`` a format that nobody knows.
+
+    The file of ``broken`` is damaged.
+    """
     path = Path(shutil.copytree(PRETRAINED / NAME, folder / "small"))
     bundle = load_bundle(path)
     windows = np.concatenate([synthetic_probe(12, 250, 100.0) * gain for gain in (0.7, 1.0, 1.4)])
@@ -27,5 +30,8 @@ def bundle_with_int8(folder: Path) -> Path:
     bundle = install(bundle, "int8", folder / "made", made, None)
     entry = bundle.about["artefacts"]["int8"]
     more = {"header": {**entry, "kind": None}, "odd": {**entry, "kind": "punchcard"}}
-    update_bundle(bundle, {"artefacts": {**bundle.about["artefacts"], **more}})
+    more["broken"] = {**entry, "files": ["model.broken.onnx"]}
+    (path / "model.broken.onnx").write_bytes(b"damaged")
+    files = {**bundle.about["files"], "model.broken.onnx": "0" * 64}
+    update_bundle(bundle, {"artefacts": {**bundle.about["artefacts"], **more}, "files": files})
     return path

@@ -13,7 +13,8 @@ import pytest
 from small_int8 import NAME, bundle_with_int8
 
 from einthoven.bundle import load_bundle
-from einthoven.edge.bench import Settings, bench, flat_rows
+from einthoven.cli.bench import _print_skipped
+from einthoven.edge.bench import Settings, _ways_of, bench, flat_rows
 from einthoven.edge.bench_figures import file_bytes, ratio, stated_auroc
 from einthoven.edge.bench_lanes import STARTS, Lane, race
 from einthoven.edge.bench_machine import busy, describe_machine
@@ -31,9 +32,9 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(small, tmp_path_factory):
-    """What the command line prints and writes of two ways, two that cannot be, and one that was not asked for."""
+    """What the command line prints and writes of two ways, three that cannot be, and one that was not asked for."""
     folder = tmp_path_factory.mktemp("out")
-    ways = "onnx,int8,header,odd"
+    ways = "onnx,int8,header,odd,broken"
     done = _einthoven("bench", small, "--rounds", 2, "--threads", 1, "--batch", 4, "--only", ways, "--out", folder)
     assert done.returncode == 0, done.stderr
     return done.stdout, folder
@@ -52,6 +53,7 @@ def test_each_way_is_measured_and_what_cannot_be_is_named_with_its_reason(measur
     assert [row["way"] for row in found["rows"]] == ["onnx", "int8"]
     assert {each["way"]: each["why"] for each in found["skipped"]} == {
         "header": "no runtime here computes it",
+        "broken": f"{small / 'model.broken.onnx'}: its checksum differs from bundle.json; the file was altered or damaged",
         "odd": f"unknown format 'punchcard'; formats are {', '.join(_kinds())}",
     }
     for line in ("small, header: no runtime here", "small, odd: unknown format 'punchcard'"):
@@ -138,6 +140,24 @@ def test_torch_compile_is_measured_when_asked_for(small):
     assert [row["way"] for row in found["rows"]] == ["torch", "compile"]
     assert found["models"]["small"]["macs"] == 31_769_728
     assert found["rows"][1]["threads"]["1"]["speedup"]["torch"]["window"]["value"] > 0
+
+
+def test_what_is_not_measured_of_every_model_is_said_once(capsys):
+    skipped = [{"model": name, "way": "compile", "why": "it takes a minute"} for name in ("a", "b")]
+    _print_skipped({"skipped": [skipped[0], {"model": "a", "way": "c", "why": "no runtime"}, skipped[1]]})
+    assert capsys.readouterr().out.splitlines() == [
+        "not measured: a, b, compile: it takes a minute",
+        "not measured: a, c: no runtime",
+    ]
+
+
+def test_ways_of_a_lean_copy_are_those_whose_files_are_there(small):
+    whole = load_bundle(small)
+    lean = replace(whole, about={**whole.about, "left_out": ["model.onnx", "model.safetensors"]})
+    ways = _ways_of(lean)
+    assert ways["torch"] == ways["compile"] == "the bundle has no model.safetensors"
+    assert ways["onnx"] == "the bundle has no model.onnx"
+    assert ways["int8"] is None
 
 
 # The race

@@ -1,5 +1,6 @@
 """Every format of the edge environment, on the shipped model and on small networks; made by the real converters."""
 
+import importlib
 import json
 import shutil
 from dataclasses import replace
@@ -22,6 +23,7 @@ from einthoven.facts import facts_of_dataset
 from einthoven.models import Classifier, FactScaling, FusedNetwork, Scaling, create_model
 from einthoven.preparation import prepare
 from einthoven.runtimes import open_network
+from einthoven.runtimes._edge import load
 from einthoven.spec import SignalSpec
 from einthoven.workflow.exporting import export
 
@@ -89,18 +91,38 @@ class Shop:
 
 
 def _bundle(folder, windows, model, network, facts=()):
-    """A bundle with random weights whose norms have seen real ECGs; task and thresholds are the shipped model's."""
+    """A bundle whose norms have seen real ECGs, with random weights, or facts that matter; its task is the shipped's."""
     signals, known = (torch.from_numpy(each) for each in windows["calibration"])
     model.train()
-    with torch.no_grad():
-        for _ in range(30):
-            model(signals, known if facts else None)
+    if facts:
+        _teach(model, signals, known)
+    else:
+        with torch.no_grad():
+            for _ in range(30):
+                model(signals)
     shipped = load_bundle("ptbxl-superdiagnostic").about
     left = {key: value for key, value in shipped.items() if key not in ("files", "novelty", "format_version")}
     about = {**left, "name": network["name"], "facts": list(facts)}
     about["network"] = {"options": {}, "n_leads": 12, "n_classes": 5, "n_scales": 1, **network}
     save_bundle(folder, model.eval(), about)
     return load_bundle(folder, backend="torch")
+
+
+def _teach(model, signals, known):
+    """Train a little: age decides three classes and sex one. Facts move random weights less than rounding does."""
+    large = signals.std(dim=-1)[:, 1]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(40):
+        facts = known[torch.randperm(len(known))]  # so that the signal does not tell them
+        age, female = facts.T
+        targets = [age > 60, age < 60, age > 70, female > 0.5, large > large.median()]
+        facts = facts.masked_fill(torch.rand(facts.shape) < 0.25, torch.nan)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            model(signals, facts), torch.stack(targets, dim=1).float()
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 def _small(name, **options):
@@ -224,7 +246,7 @@ def test_unknown_facts_stay_unknown(fused, name):
         off = network(fused.judged, facts) - expected(fused.judged, facts)
         assert np.sqrt((off**2).mean()) < limit
     moved = expected(fused.judged, unknown) - known
-    assert np.sqrt((moved**2).mean()) > limit  # or the facts could have been lost unseen
+    assert np.sqrt((moved**2).mean()) > 2 * limit  # or the facts could have been lost unseen
     own = network(fused.judged, unknown) - network(fused.judged, fused.facts)
     assert np.corrcoef(own.ravel(), moved.ravel())[0, 1] > 0.9
 
@@ -244,6 +266,19 @@ def test_microcontrollers_take_unknown_facts(fused):
     made, file = fused.made("c")
     assert "age, female; NaN where unknown" in file.read_text()
     assert made.how["micro_logit_difference"] < 0.25
+
+
+# What leaves this machine
+
+
+def test_nothing_is_reported_to_anyone():
+    """OpenVINO and NNCF send their use to Google Analytics where ``openvino_telemetry`` can be imported."""
+    for package in ("openvino", "nncf"):
+        load(package, package, "reporting")
+    with pytest.raises(ImportError):
+        importlib.import_module("openvino_telemetry")
+    assert "stub" in importlib.import_module("openvino.tools.ovc.telemetry_utils").tm.__name__
+    assert type(importlib.import_module("nncf.telemetry").telemetry).__name__ != "NNCFTelemetry"
 
 
 # Refusals

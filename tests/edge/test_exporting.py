@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,13 +17,14 @@ from einthoven.bundling import export_onnx
 from einthoven.cli.main import app
 from einthoven.dataset import open_dataset
 from einthoven.edge import formats
-from einthoven.edge.artefacts import copy_bundle, with_artefact
+from einthoven.edge.artefacts import with_artefact
 from einthoven.edge.calibration import draw_calibration, draw_rows
 from einthoven.edge.formats import Options, parse_formats
 from einthoven.edge.onnx import make
 from einthoven.edge.proof import prove
-from einthoven.edge.record import answer_records
+from einthoven.edge.record import answer_records, check, long_enough
 from einthoven.edge.record import make as make_record
+from einthoven.edge.shelf import Shelf
 from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.predictions import predict_dataset
 from einthoven.files import sha256_of
@@ -32,6 +34,19 @@ from einthoven.training.recipe import parse_recipe
 from einthoven.workflow.exporting import export
 from einthoven.workflow.selection import select_for_bundle
 from einthoven.workflow.slimming import slim
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unreported():
+    """Plots and reports take longer than these trainings, and are tested elsewhere."""
+
+    def write(folder, judgement, predictions, **_):
+        (folder / "report.html").touch()
+        return {judgement["split"]: judgement}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["einthoven.workflow.evaluate"], "write_judgement", write)
+        yield
 
 
 def _train(dataset_folder, runs, name, more=""):
@@ -134,6 +149,8 @@ def test_the_card_shows_every_artefact(exported):
     card = (load_bundle(exported).path / "README.md").read_text()
     assert "## Exported forms" in card
     assert "\n| int8 |" in card
+    assert "\neinthoven predict plain my-ecg.csv --backend int8\n" in card
+    assert "Use one with `--backend onnx|fp16|int8|int8-dynamic`." in card
 
 
 def test_calibration_records_are_training_records_and_stored_by_id(exported, dataset_folder):
@@ -187,10 +204,10 @@ def test_unknown_facts_among_the_calibration_records_leave_the_ranges_alone(fuse
     np.testing.assert_allclose(small.scores(seen.signals, gaps), plain.scores(seen.signals, gaps), atol=0.15)
 
 
-@pytest.mark.parametrize("fs", [100, 300, 128, 40])
+@pytest.mark.parametrize("fs", [300, *(pytest.param(each, marks=pytest.mark.slow) for each in (100, 128, 40))])
 def test_a_graph_of_whole_records_resamples_as_python_does(fused, dataset_folder, fs, tmp_path):
     bundle = load_bundle(fused, backend="torch")
-    made = make_record("record", bundle, tmp_path, None, Options(record_fs=fs, record_s=7.5))
+    made = make_record("record", bundle, tmp_path, None, Options(record_fs=fs))
     selected = select_for_bundle(bundle, open_dataset(dataset_folder))
     pair = answer_records(bundle, selected.dataset, selected.rows["validation"], tmp_path / made.files[0], made.how)
     np.testing.assert_allclose(*pair, atol=2e-6)
@@ -204,9 +221,34 @@ def test_a_graph_of_whole_records_is_proven_and_is_no_backend(run):
     assert entry["proof"]["probability_difference"]["largest"] < 1e-5
     with pytest.raises(BundleError, match="no backend 'record'"):
         load_bundle(run, backend="record")
+    assert entry["proof"]["compared_with"] == "the bundle's answers on whole records, brought to 250 Hz"
     refused = export(run, ("record",), options=Options(record_s=60)).refused
     assert "no record of the validation split is 60 s long" in refused["record"]
     assert load_bundle(run).about["artefacts"]["record"] == entry
+
+
+def test_a_graph_of_a_part_of_the_record_is_compared_with_the_answer_on_the_whole(run):
+    told = []
+    options = Options(record_fs=100, record_s=2.5)
+    done = export(run, ("record",), n_resamples=10, max_drop=-1, options=options, announce=told.append)
+    assert "sees 2.5 s of records that the bundle judges whole; give more --seconds" in done.refused["record"]
+    assert done.made == ()
+    (largest,) = re.findall(r"probabilities differ by (\S+) at most", "\n".join(told))
+    assert float(largest) > 1e-3
+
+
+def test_records_fill_the_graphs_input_at_its_own_rate(dataset_folder):
+    dataset = open_dataset(dataset_folder)
+    rows = np.flatnonzero(dataset.records.length == 1000)
+    for seconds, fits in ((10, True), (9.997, True), (10.001, True), (10.002, False)):
+        assert long_enough(dataset, rows, {"fs": 500, "seconds": seconds}).all() == fits
+
+
+def test_a_model_of_beats_has_no_graph_of_records(trained):
+    bundle = load_bundle(trained, backend="torch")
+    origin = {**bundle.about["provenance"], "record_s": 0.7}
+    with pytest.raises(BundleError, match=r"judges single beats of 0.7 s that were cut out around their R peak"):
+        check(replace(bundle, about={**bundle.about, "provenance": origin}))
 
 
 def test_filters_and_odd_rates_have_no_graph(trained, tmp_path):
@@ -257,11 +299,40 @@ def test_an_artefact_that_is_not_the_model_is_refused_and_the_older_one_stays(ru
     assert load_bundle(run, backend="int8").about["files"]["model.int8.onnx"] == older
 
 
-def test_a_changed_artefact_is_refused_by_its_checksum(run):
+def test_a_refused_copy_is_not_made_and_the_command_says_only_what_is_true(run, tmp_path, monkeypatch):
+    _break(monkeypatch)
+    few = ["--calibration", "9999", "--n-resamples", "10"]
+    done = CliRunner().invoke(app, ["export", str(run), "--to", "int8", "--out", str(tmp_path / "copy"), *few])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "error: int8: not the model any more: macro AUROC falls from" in done.stderr
+    n = load_bundle(run).about["provenance"]["n_records"]
+    assert f"calibration: 9,999 records were asked for, all {n} training records are shown" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_interrupted_export_says_how_to_go_on(run, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("einthoven.workflow.exporting.maker_of", lambda name: stop)
+    done = CliRunner().invoke(app, ["export", str(run), "--to", "fp16"])
+    assert str(done.exception) == (
+        "interrupted; what was put into the bundle is whole; run the command again, with --to for what is left"
+    )
+
+
+def test_a_damaged_artefact_refuses_itself_and_nothing_else(run):
     file = load_bundle(run).path / "model.int8.onnx"
     file.write_bytes(file.read_bytes()[:-1] + b"\x00")
     with pytest.raises(BundleError, match=r"model.int8.onnx: its checksum differs"):
         load_bundle(run, backend="int8")
+    for backend in ("auto", "onnx", "torch", "fp16"):
+        load_bundle(run, backend=backend)
+    file.unlink()
+    with pytest.raises(BundleError, match=r"model.int8.onnx: missing"):
+        load_bundle(run, backend="int8")
+    with pytest.raises(BundleError, match="no backend 'int9'.*this bundle has onnx, torch, fp16, int8, int8-dynamic;"):
+        load_bundle(run, backend="int9")
 
 
 def test_an_artefact_of_another_network_is_refused_by_its_probe(run):
@@ -306,6 +377,18 @@ def test_an_unknown_backend_is_named():
         (["--keep-float", "middle"], "unknown layer 'middle'; those that may stay in 32 bits are first, last"),
         (["--split", "dev"], "unknown split 'dev'; splits are train, validation, test"),
         (["--calibration", "3"], "3 calibration records cannot show all 5 classes; use 5 or more"),
+        (["--finetune", "3", "--criterion", "l2"], "--finetune, --criterion: nothing would be trained; add --prune or"),
+        (["--qat", "--rounds", "2"], "--rounds: nothing would be pruned; add --prune, or leave this out"),
+        (["--prune", "0", "--qat"], "a ratio of 0 prunes nothing; name a share as 0.5, or leave it out"),
+        (
+            ["--prune", "0.5", "--criterion", "tailor"],
+            r"unknown criterion 'tailor' \(did you mean 'taylor'\?\); choose",
+        ),
+        (
+            ["--prune", "0.5", "--scope", "globel"],
+            r"unknown scope 'globel' \(did you mean 'global'\?\); choose global,",
+        ),
+        (["--lean", "--to", "web"], "nothing could compute a lean copy of a page alone; add one of onnx"),
     ],
 )
 def test_wrong_options_are_one_sentence(run, arguments, message):
@@ -316,30 +399,98 @@ def test_wrong_options_are_one_sentence(run, arguments, message):
 
 def test_a_bundle_alone_needs_its_dataset_and_no_other(exported, dataset_folder, tmp_path):
     alone = shutil.copytree(load_bundle(exported).path, tmp_path / "alone")
-    with pytest.raises(DatasetError, match="is no run, so name the prepared dataset that it was trained on"):
+    with pytest.raises(DatasetError, match="is no run, so name the folder where the dataset that it was trained on, "):
         export(alone, ("fp16",))
     other = shutil.copytree(dataset_folder, tmp_path / "other")
     about = json.loads((other / "dataset.json").read_text())
     (other / "dataset.json").write_text(json.dumps({**about, "name": "other"}))
-    with pytest.raises(DatasetError, match="other, but plain was trained on"):
+    with pytest.raises(DatasetError, match="holds other, but plain was trained on"):
         export(alone, ("fp16",), other)
     done = export(alone, ("fp16",), dataset_folder, out=tmp_path / "small", n_resamples=100)
     assert done.bundle.path == tmp_path / "small"
     assert done.refused == {}
 
 
-def test_a_copy_goes_to_a_folder_of_its_own(exported, tmp_path):
+def _fp16(bundle, folder):
+    folder.mkdir(exist_ok=True)
+    return "fp16", folder, make("fp16", bundle, folder, None, Options()), None
+
+
+def test_a_copy_has_its_folders_name_and_is_there_when_something_good_is_in_it(exported, tmp_path):
     bundle = load_bundle(exported, backend="torch")
-    assert copy_bundle(bundle, tmp_path / "a") == copy_bundle(bundle, tmp_path / "a")
+    with Shelf(bundle, tmp_path / "a"):
+        assert not (tmp_path / "a").exists()
+    assert list(tmp_path.iterdir()) == []
+    for _ in range(2):
+        with Shelf(bundle, tmp_path / "a") as shelf:
+            shelf.put(*_fp16(bundle, tmp_path / "made"))
+        assert (shelf.names, shelf.bundle.path, shelf.bundle.name) == (["fp16"], tmp_path / "a", "a")
+    assert (tmp_path / "a" / "README.md").read_text().startswith("# a\n")
+    assert load_bundle(exported).name == "plain"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "made"]
+
+
+def test_a_copy_goes_nowhere_where_something_else_is(exported, tmp_path):
+    bundle = load_bundle(exported, backend="torch")
+    with Shelf(bundle, tmp_path / "a") as shelf:
+        shelf.put(*_fp16(bundle, tmp_path / "made"))
     with pytest.raises(BundleError, match="holds another model; name another folder with --out"):
-        copy_bundle(load_bundle("ptbxl-superdiagnostic"), tmp_path / "a")
+        Shelf(load_bundle("ptbxl-superdiagnostic"), tmp_path / "a").__enter__()
+    with pytest.raises(BundleError, match="holds a whole copy of this model; name another folder"):
+        Shelf(bundle, tmp_path / "a", lean=True).__enter__()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "notes.txt").write_text("mine")
     with pytest.raises(BundleError, match="is there and is no bundle"):
-        copy_bundle(bundle, tmp_path / "b")
+        Shelf(bundle, tmp_path / "b").__enter__()
     with pytest.raises(BundleError, match="cannot be written"):
-        copy_bundle(bundle, tmp_path / "b" / "notes.txt" / "c")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+        Shelf(bundle, tmp_path / "b" / "notes.txt" / "c").__enter__()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "made"]
+
+
+def test_a_lean_copy_holds_what_a_device_needs_and_computes_by_itself(exported, tmp_path):
+    folder, told = tmp_path / "device", []
+    for _ in range(2):  # the second replaces the first
+        done = export(
+            exported,
+            ("int8",),
+            out=folder,
+            lean=True,
+            n_calibration=16,
+            max_drop=0.2,
+            n_resamples=10,
+            ids=False,
+            announce=told.append,
+        )
+    assert (done.made, done.refused, done.bundle.path) == (("int8",), {}, folder)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "bundle.json",
+        "model.int8.onnx",
+        "novelty.safetensors",
+        "probe.safetensors",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["device"]
+    bundle, whole = load_bundle(folder), load_bundle(exported, backend="torch")
+    assert list(bundle.about["artefacts"]) == ["int8"]
+    made = bundle.about["artefacts"]["int8"]["made"]["calibration"]
+    assert (made["n"], len(made["ids_sha256"]), "records" in made) == (16, 64, False)
+    x = np.random.default_rng(0).normal(0, 0.3, (2, 12, bundle.window)).astype(np.float32)
+    np.testing.assert_array_equal(bundle.scores(x), load_bundle(folder, backend="int8").scores(x))
+    np.testing.assert_allclose(bundle.scores(x), whole.scores(x), atol=0.2)
+    for backend in ("torch", "onnx"):
+        with pytest.raises(
+            BundleError,
+            match=f"no backend '{backend}'.*has int8; model.onnx and model.safetensors were left out of it, so name",
+        ):
+            load_bundle(folder, backend=backend)
+    (folder / "probe.safetensors").unlink()
+    with pytest.raises(BundleError, match=r"probe.safetensors: missing"):
+        load_bundle(folder)
+
+
+def test_a_lean_copy_that_nothing_could_compute_is_refused(exported, tmp_path):
+    with pytest.raises(RecipeError, match="nothing could compute a lean copy of record alone; add one of onnx, fp16"):
+        export(exported, ("record",), out=tmp_path / "x", lean=True)
 
 
 # Rooms
@@ -400,20 +551,24 @@ def test_formats_are_split_at_commas():
 # Slimming
 
 
-def test_a_pruned_model_is_compared_with_what_it_was_and_exported(trained, tmp_path):
+def test_a_pruned_model_that_was_refused_is_taken_as_it_is_when_more_is_allowed(trained, tmp_path):
+    with pytest.raises(
+        BundleError,
+        match=r"001: macro AUROC .*more than the -1 allowed; prune less.* larger --max-drop takes this run as it is",
+    ):
+        slim(trained, ratio=0.5, epochs=1, runs=tmp_path, max_drop=-1, n_resamples=100)
+    run = tmp_path / "plain-pruned50" / "001"
+    assert not load_bundle(run).about["slimmed"]["proof"]["good"]
     arguments = ["--to", "int8", "--prune", "0.5", "--finetune", "1", "--max-drop", "0.5", "--n-resamples", "100"]
     done = CliRunner().invoke(app, ["export", str(trained), *arguments, "--runs", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    bundle = load_bundle(tmp_path / "plain-pruned50" / "001")
+    assert f"this training is done: {run} has the same recipe, weights and records" in done.stderr.replace("\n", "")
+    assert [path.name for path in run.parent.iterdir()] == ["001"]
+    bundle = load_bundle(run)
+    assert f"bundle  {bundle.path}\nnext    einthoven predict {bundle.path} my-ecg.csv --backend int8" in done.stdout
     before, after = bundle.about["slimmed"]["n_parameters"]
     assert after == bundle.about["network"]["n_parameters"] < before / 2
     assert bundle.about["slimmed"]["proof"]["good"]
     assert bundle.about["artefacts"]["int8"]["proof"]["n_records"] > 10
     card = (bundle.path / "README.md").read_text()
     assert f"Made from plain by training on: {before:,} parameters became {after:,}." in card
-
-
-def test_a_smaller_model_that_lost_too_much_is_refused_and_its_run_stays(trained, tmp_path):
-    with pytest.raises(BundleError, match=r"001: macro AUROC .*more than the -1 allowed; prune less, train longer"):
-        slim(trained, ratio=0.3, epochs=1, runs=tmp_path, max_drop=-1, n_resamples=100)
-    assert not load_bundle(tmp_path / "plain-pruned30" / "001").about["slimmed"]["proof"]["good"]

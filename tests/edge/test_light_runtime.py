@@ -65,6 +65,19 @@ def test_measuring_ways_of_onnx_loads_no_heavy_package():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("arguments", [["export", "--help"], ["bench", "--help"], ["list", "exports"]])
+def test_what_only_prints_loads_neither_numpy_nor_a_heavy_package(arguments):
+    code = (
+        "import sys\n"
+        "from einthoven.cli.main import run\n"
+        f"sys.argv = ['einthoven', *{arguments!r}]\n"
+        "try:\n    run()\nexcept SystemExit as end:\n    assert not end.code\n"
+        f"print(sorted(set({(*HEAVY, 'numpy')!r}) & {{name.split('.')[0] for name in sys.modules}}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def _predict(*arguments, env=None):
     command = [sys.executable, "-m", "einthoven.cli", "predict", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=env)

@@ -344,7 +344,7 @@ def test_decisions_are_those_of_python(call, method):
         conformal=Conformal(0.1, (0.2, 0.3, 0.6, 0.1), (0.5, 0.25, 0.7, 0.4)),
         exclusions={"NORM": ("CD", "MI", "STTC")},
     )
-    p = np.random.default_rng(2).random((300, 4))
+    p = np.random.default_rng(2).random((120, 4))
     p[0], p[1] = (0, 1, 0.5, 1e-9), (1, 1, 1, 1)
     if kind == "multiclass":
         p /= p.sum(axis=1, keepdims=True)

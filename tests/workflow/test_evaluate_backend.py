@@ -1,5 +1,7 @@
 import json
 import shutil
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,13 +20,24 @@ from einthoven.workflow import several
 NAME = "ptbxl-superdiagnostic"
 
 
+@contextmanager
+def _unreported():
+    """Plots and report take longer than the judgement; one test below reads them."""
+    writing = sys.modules["einthoven.workflow.writing"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writing, "save_figure", lambda figure, path, **_: None)
+        patch.setattr(writing, "write_report", lambda path, **_: path.write_text("the run's own"))
+        yield
+
+
 @pytest.fixture(scope="module")
 def judged(tiny, bundled, dataset_folder, tmp_path_factory):
     """A judged run whose bundle has an artefact with another answer: dynamic int8."""
     folder = tmp_path_factory.mktemp("backend")
     run = bundled(tiny(dataset_folder), folder / "runs")
     (run.path / "environment.json").write_text(json.dumps({"command": "einthoven train tiny.yaml"}))
-    workflow.evaluate(run.path, split="validation", n_resamples=0)
+    with _unreported():
+        workflow.evaluate(run.path, split="validation", n_resamples=0)
     bundle = load_bundle(run.path)
     install(bundle, "int8-dynamic", folder, make("int8-dynamic", bundle, folder, None, Options()), None)
     return run
@@ -63,9 +76,11 @@ def test_a_backends_judgement_does_not_replace_the_runs(run):
     assert _state(run.path) == before
 
 
+@pytest.mark.slow
 def test_models_on_a_named_dataset_get_folders_with_the_backend(run, dataset_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = workflow.evaluate(run.path, dataset_folder, split="validation", backend="torch", n_resamples=0)
+    with _unreported():
+        done = workflow.evaluate(run.path, dataset_folder, split="validation", backend="torch", n_resamples=0)
     assert done.folder.name == "evaluation-tiny-torch-on-synthetic"
     own = load_bundle(run.path).about["metrics"]["validation"]["macro"]["auroc"]["value"]
     assert done.judgement["macro"]["auroc"]["value"] == pytest.approx(own, abs=1e-3)  # torch and ONNX Runtime agree

@@ -1,6 +1,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,12 +12,13 @@ import torch
 import yaml
 
 from einthoven.bundle import digest_of, load_bundle
+from einthoven.dataset import open_dataset
 from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.files import sha256_of
 from einthoven.models.weights import build_classifier, load_weights
 from einthoven.training.recipe import parse_recipe
 from einthoven.training.runs import Run
-from einthoven.workflow.finetuning import finetune
+from einthoven.workflow.finetuning import _same_beginning, finetune
 
 SMALL = ("model.prune.round_to=4", "evaluation.n_resamples=0", "training.precision=fp32")
 
@@ -36,7 +38,7 @@ def unjudged():
 @pytest.fixture(scope="module")
 def wide_run(dataset_folder, tmp_path_factory, tiny, bundled):
     """A network of some width that learned a little."""
-    recipe = tiny(dataset_folder, "model.options={width: 16}", "training.epochs=4")
+    recipe = tiny(dataset_folder, "model.options={width: 16}", "training.epochs=3")
     return bundled(recipe, tmp_path_factory.mktemp("wide"), trained=True)
 
 
@@ -107,6 +109,25 @@ def test_a_pruned_bundle_is_judged_begins_teaches_and_is_pruned_like_any_other(p
     assert recipe.model.prune.criterion == "taylor"
 
 
+def test_a_rerun_of_what_is_done_trains_nothing(pruned_run, wide_run, monkeypatch):
+    told, runs = [], pruned_run.path.parents[1]
+    monkeypatch.setattr("einthoven.workflow.finetuning.train", lambda *_, **__: pytest.fail("trained again"))
+    where = finetune(
+        wide_run.path, ratio=0.5, epochs=3, rounds=2, quantize=True, runs=runs, overrides=SMALL, announce=told.append
+    )
+    assert where == pruned_run.path
+    assert [line.split(":")[0] for line in told] == ["round 1 of 2 is done", "round 2 of 2 is done"]
+
+
+def test_other_weights_or_records_are_trained_on_anew(pruned_run, wide_run, dataset_folder):
+    first = str(pruned_run.path.parents[1] / "tiny-pruned50-qat-round1" / "001")
+    dataset = open_dataset(dataset_folder)
+    assert _same_beginning(pruned_run, first, dataset)
+    assert not _same_beginning(pruned_run, str(wide_run.path), dataset)
+    assert not _same_beginning(pruned_run, first, replace(dataset, listing_sha256="0"))
+
+
+@pytest.mark.slow
 def test_a_rerun_keeps_the_rounds_that_are_done(pruned_run, wide_run):
     told, runs = [], pruned_run.path.parents[1]
     shutil.rmtree(pruned_run.path)
@@ -118,6 +139,20 @@ def test_a_rerun_keeps_the_rounds_that_are_done(pruned_run, wide_run):
     assert [path.name for path in (runs / "tiny-pruned50-qat-round1").iterdir()] == ["001"]
 
 
+def test_the_recipe_of_quantisation_alone_prunes_nothing_and_has_the_rate_that_is_asked_for(
+    wide_run, tmp_path, monkeypatch
+):
+    trained = []
+    monkeypatch.setattr(
+        "einthoven.workflow.finetuning.train", lambda recipe, runs, **_: trained.append(recipe) or Run(tmp_path)
+    )
+    finetune(wide_run.path, quantize=True, epochs=1, lr=2e-3, runs=tmp_path)
+    (recipe,) = trained
+    assert (recipe.name, recipe.model.prune) == ("tiny-qat", None)
+    assert (recipe.training.quantize, recipe.training.lr, recipe.training.epochs) == ("int8", 2e-3, 1)
+
+
+@pytest.mark.slow
 def test_quantisation_alone_keeps_every_channel(wide_run, tmp_path):
     where = finetune(wide_run.path, quantize=True, epochs=1, lr=2e-3, runs=tmp_path, overrides=SMALL[1:])
     assert where.parent.name == "tiny-qat"
@@ -132,9 +167,11 @@ def test_quantisation_alone_keeps_every_channel(wide_run, tmp_path):
     [
         ({}, "nothing to do: give a ratio of channels to prune, or quantize"),
         ({"ratio": 1.0}, "above 0 and below 1; got 1"),
+        ({"ratio": 0, "quantize": True}, "a ratio of 0 prunes nothing; name a share as 0.5, or leave it out"),
+        ({"ratio": 0.5, "scope": "local"}, "unknown scope 'local'.*choose global, layer"),
         ({"ratio": 0.5, "rounds": 3, "epochs": 2}, "got 3 rounds and 2 epochs"),
         ({"quantize": True, "rounds": 2}, "2 rounds are for pruning bit by bit"),
-        ({"ratio": 0.5, "criterion": "l3"}, "model.prune.criterion.*'l3'"),
+        ({"ratio": 0.5, "criterion": "l3"}, "unknown criterion 'l3'.*choose l1, l2"),
     ],
 )
 def test_what_makes_no_sense_is_refused(wide_run, tmp_path, options, said):
@@ -153,8 +190,10 @@ def _altered(run, folder, change):
 
 
 def test_another_dataset_none_and_an_ensemble_are_refused(wide_run, dataset_folder, tmp_path):
-    with pytest.raises(DatasetError, match="which dataset. tiny was trained on"):
-        finetune(wide_run.bundle, ratio=0.5)
+    with pytest.raises(
+        DatasetError, match="name the folder where the dataset that it was trained on, .*, was prepared"
+    ):
+        finetune(shutil.copytree(wide_run.bundle, tmp_path / "alone"), ratio=0.5, runs=tmp_path)
     elsewhere = _altered(wide_run, tmp_path / "elsewhere", lambda a: a["provenance"].update(dataset="other"))
     with pytest.raises(DatasetError, match="nothing proves that no patient crosses its folds"):
         finetune(elsewhere, dataset_folder, ratio=0.5)

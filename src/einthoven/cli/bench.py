@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from einthoven.cli.progress import bar, say
+from einthoven.cli.tables import Columns, print_columns
 from einthoven.errors import RecipeError
 
 __all__ = ["bench"]
 
 Json = Mapping[str, Any]
-Columns = Sequence[tuple[str, Callable[[Json], str]]]
 
 
 def bench(
@@ -69,19 +69,22 @@ def _print(found: Json) -> None:
     timed = [{**row, **figures, "n": threads} for row in found["rows"] for threads, figures in row["threads"].items()]
     _print_table([*_TIMES, *([("x first model", _speedup("first"))] if many else [])], timed, many)
     print("x: times faster for one window, the median of paired rounds and its quartiles")
-    for each in found["skipped"]:
-        print(f"not measured: {each['model']}, {each['way']}: {each['why']}")
+    _print_skipped(found)
 
 
 def _print_table(columns: Columns, rows: Sequence[Json], many: bool) -> None:
-    """Words to the left, numbers to the right; the model's name only where there are several."""
-    columns = [*([("model", lambda row: row["model"])] if many else []), *columns]
-    table = [[title for title, _ in columns], *([show(row) for _, show in columns] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    """The model's name only where there are several."""
     print()
-    for cells in table:
-        padded = [f"{c:<{w}}" if k <= many else f"{c:>{w}}" for k, (c, w) in enumerate(zip(cells, widths, strict=True))]
-        print("  ".join(padded).rstrip())
+    print_columns([*([("model", lambda row: row["model"])] if many else []), *columns], rows, 1 + many)
+
+
+def _print_skipped(found: Json) -> None:
+    """What was not measured and why; what holds for every model is said once."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for each in found["skipped"]:
+        models.setdefault((each["way"], each["why"]), []).append(each["model"])
+    for (way, why), names in models.items():
+        print(f"not measured: {', '.join(names)}, {way}: {why}")
 
 
 def _speedup(name: str) -> Callable[[Json], str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from einthoven.cli.tables import Columns, print_columns
 from einthoven.errors import EinthovenError
 
 __all__ = ["runs"]
@@ -43,21 +44,9 @@ def runs(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print(rows)
+        print_columns(_COLUMNS, rows, _N_WORDS)
     if plot is not None:
         _plot(folder, rows, plot)
-
-
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    table = [[title for title, _ in _COLUMNS]]
-    table += [[show(row) for _, show in _COLUMNS] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        # Words to the left, numbers to the right.
-        padded = [
-            f"{c:<{w}}" if k < _N_WORDS else f"{c:>{w}}" for k, (c, w) in enumerate(zip(cells, widths, strict=True))
-        ]
-        print("  ".join(padded).rstrip())
 
 
 def _number(key: str, form: str) -> Callable[[Mapping[str, Any]], str]:
@@ -65,7 +54,7 @@ def _number(key: str, form: str) -> Callable[[Mapping[str, Any]], str]:
 
 
 _N_WORDS = 3
-_COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
+_COLUMNS: Columns = (
     ("run", lambda row: row["run"]),
     ("state", lambda row: row["state"]),
     ("model", lambda row: row["model"] or ""),

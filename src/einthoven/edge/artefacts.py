@@ -10,15 +10,14 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from einthoven.bundle import Bundle, load_bundle
+from einthoven.bundle import Bundle
 from einthoven.bundling import update_bundle
 from einthoven.edge.formats import FORMATS, Made
-from einthoven.errors import BundleError
 from einthoven.evaluation.card import model_card
 from einthoven.files import atomic_write, sha256_of
 from einthoven.runtimes import open_network
 
-__all__ = ["copy_bundle", "install", "with_artefact"]
+__all__ = ["install", "with_artefact"]
 
 # Logits on the probe: a rounding that falls the other way on another processor moves an 8-bit network by this much.
 _TOLERANCE = {"fp32": 2e-3, "fp16": 2e-2, "int8": 0.25}
@@ -79,26 +78,3 @@ def _bring(source: Path, target: Path) -> Path:
     with atomic_write(target) as temporary:
         shutil.copyfile(source, temporary)
     return target
-
-
-def copy_bundle(bundle: Bundle, folder: Path) -> Path:
-    """Copy a bundle to a folder of its own, whole or not at all; a copy of the same weights that is there stays.
-
-    Raises:
-        BundleError: something else is there, or the folder cannot be written.
-    """
-    if (folder / "bundle.json").is_file():
-        there = load_bundle(folder, backend="torch")
-        if there.about["files"]["model.safetensors"] != bundle.about["files"]["model.safetensors"]:
-            raise BundleError(f"{folder}: holds another model; name another folder with --out")
-        return folder
-    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
-        raise BundleError(f"{folder}: is there and is no bundle; name another folder with --out")
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(bundle.path, temporary)
-        temporary.replace(folder)
-    except OSError as error:
-        raise BundleError(f"{folder}: cannot be written: {error.strerror}; name another folder with --out") from None
-    return folder

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from einthoven.bundle import Bundle, load_bundle
+from einthoven.bundle import Bundle, backends_of, load_bundle
 from einthoven.edge.bench_figures import figures_of, file_bytes, ratio, stated_auroc
 from einthoven.edge.bench_lanes import STARTS, Lane, race
 from einthoven.edge.bench_machine import describe_machine
@@ -25,6 +25,7 @@ __all__ = ["Settings", "bench", "flat_rows"]
 
 Json = dict[str, Any]
 
+_FILES = {"torch": "model.safetensors", "onnx": "model.onnx"}
 _REFERENCES = ("torch", "onnx")  # of each model, that its other ways are compared with
 
 
@@ -155,9 +156,10 @@ def _ways(bundles: Mapping[str, Bundle], settings: Settings) -> tuple[list[tuple
 
 def _ways_of(bundle: Bundle) -> dict[str, str | None]:
     """Ways of a bundle, and why one cannot be measured, as far as its entries tell."""
-    no_graph = None if "model.onnx" in bundle.about["files"] else "the bundle has no model.onnx"
-    ways: dict[str, str | None] = {"torch": None, "compile": None, "onnx": no_graph}
-    for name, entry in bundle.about.get("artefacts", {}).items():
+    there, about = backends_of(bundle.about), bundle.about
+    absent = {name: None if name in there else f"the bundle has no {file}" for name, file in _FILES.items()}
+    ways = {"torch": absent["torch"], "compile": absent["torch"], "onnx": absent["onnx"]}
+    for name, entry in about.get("artefacts", {}).items():
         ways[name] = None if entry["kind"] else "no runtime here computes it"
     return ways
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +14,7 @@ from einthoven.edge.formats import Calibration
 from einthoven.errors import DatasetError
 from einthoven.facts import facts_of_dataset
 
-__all__ = ["draw_calibration", "draw_rows"]
+__all__ = ["about_calibration", "draw_calibration", "draw_rows"]
 
 
 def draw_calibration(
@@ -70,3 +73,10 @@ def draw_rows(
     rest = np.setdiff1d(np.arange(len(targets)), chosen)
     more = rng.choice(rest, min(max(0, n - len(chosen)), len(rest)), replace=False)
     return np.sort(np.concatenate([np.array(chosen, np.int64), more]))
+
+
+def about_calibration(calibration: Calibration, ids: bool) -> dict[str, Any]:
+    """Say which records they were: number, SHA-256 of their ids (a line each), and the ids themselves if wanted."""
+    digest = hashlib.sha256("".join(f"{each}\n" for each in calibration.record_ids).encode()).hexdigest()
+    about: dict[str, Any] = {"n": len(calibration.record_ids), "ids_sha256": digest}
+    return {"records": list(calibration.record_ids), **about} if ids else about

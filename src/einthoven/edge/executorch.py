@@ -71,9 +71,8 @@ def _quantise(traced: Traced, calibration: Calibration, options: Options) -> tup
     exported = torch.export.export(traced.module, traced.example).module()
     prepared = prepare_pt2e(exported, quantizer)
     with torch.no_grad():
-        for k in range(len(calibration.signals)):
-            facts = () if calibration.facts is None else (torch.from_numpy(calibration.facts[k : k + 1]),)
-            prepared(torch.from_numpy(calibration.signals[k : k + 1]), *facts)
+        for feed in calibration.feeds():
+            prepared(*map(torch.from_numpy, feed))
     return convert_pt2e(prepared), {
         "torchao": version("torchao"),
         "ranges": options.ranges,

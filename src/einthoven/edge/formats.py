@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from einthoven.bundle import Bundle
 from einthoven.errors import RecipeError, nearest
+
+if TYPE_CHECKING:  # who lists the formats needs neither
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from einthoven.bundle import Bundle
 
 __all__ = ["FORMATS", "Calibration", "Format", "Made", "Maker", "Options", "maker_of", "parse_formats", "split_names"]
 
@@ -68,11 +70,21 @@ class Calibration:
         record_ids: of each window, in order.
         signals: shape (windows, leads, samples), mV.
         facts: shape (windows, facts); None where the network sees none.
+        progress: called with windows shown and their number.
     """
 
     record_ids: Sequence[str]
     signals: NDArray[np.float32]
     facts: NDArray[np.float32] | None
+    progress: Callable[[int, int], None] | None = None
+
+    def feeds(self, size: int = 1) -> Iterator[list[NDArray[np.float32]]]:
+        """Inputs of the network, ``size`` windows at a time: signals, and facts where it sees any."""
+        arrays, n = [self.signals] + ([] if self.facts is None else [self.facts]), len(self.signals)
+        for k in range(0, n, size):
+            yield [array[k : k + size] for array in arrays]
+            if self.progress:
+                self.progress(min(k + size, n), n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +125,13 @@ class Made:
     how: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Writes ``model.<name>.<suffix>`` of a bundle into a folder; calibration is None where the format needs none.
-Maker = Callable[[str, Bundle, Path, Calibration | None, Options], Made]
+class Maker(Protocol):
+    """Writes ``model.<name>.<suffix>`` of a bundle into a folder; calibration is None where the format needs none."""
+
+    def __call__(
+        self, name: str, bundle: Bundle, folder: Path, calibration: Calibration | None, options: Options, /
+    ) -> Made:
+        """Write the files, and say what they are called and how they were made."""
 
 
 def maker_of(name: str) -> Maker:

@@ -8,7 +8,6 @@ of the classifier stays in floats: maxima and means side by side have one range,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -126,7 +125,7 @@ def _ranges(graph: bytes, calibration: Calibration, how: str) -> dict[str, dict[
     floats = [each for each in interpreter.get_tensor_details() if each["dtype"] == np.float32]
     watched = {each["index"]: each for each in floats if each["index"] in made | set(inputs)}
     tails: dict[int, _Tails] = {}
-    for feed in _feeds(calibration):
+    for feed in calibration.feeds():
         for index, values in zip(inputs, feed, strict=True):
             interpreter.set_tensor(index, values)
         interpreter.invoke()
@@ -168,12 +167,6 @@ class _Tails:
     def ends(self) -> tuple[float, float]:
         """What lies within: the highest of the lowest, the lowest of the highest."""
         return float(self._low.max()), float(self._high.min())
-
-
-def _feeds(calibration: Calibration) -> Iterator[list[Array]]:
-    for k in range(len(calibration.signals)):
-        feed = [calibration.signals[k : k + 1]]
-        yield feed if calibration.facts is None else [*feed, calibration.facts[k : k + 1]]
 
 
 def _layers_to_keep(graph: bytes, which: tuple[str, ...]) -> dict[str, list[str]]:

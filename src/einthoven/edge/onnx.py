@@ -109,15 +109,12 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the calibration windows in chunks."""
 
     def __init__(self, names: list[str], calibration: Calibration) -> None:
-        arrays = [calibration.signals] + ([] if calibration.facts is None else [calibration.facts])
-        n = len(calibration.signals)
-        self._feeds = iter(
-            [dict(zip(names, (array[k : k + _CHUNK] for array in arrays), strict=True)) for k in range(0, n, _CHUNK)]
-        )
+        self._names, self._feeds = names, calibration.feeds(_CHUNK)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next chunk, None after the last."""
-        return next(self._feeds, None)
+        feed = next(self._feeds, None)
+        return None if feed is None else dict(zip(self._names, feed, strict=True))
 
 
 def _halved(graph: onnx.ModelProto) -> onnx.ModelProto:

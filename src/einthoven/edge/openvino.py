@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from einthoven.bundle import Bundle
 from einthoven.edge.formats import Calibration, Made, Options
@@ -48,15 +52,11 @@ def _quantise(model: Any, calibration: Calibration, options: Options) -> tuple[A
     kept = [layers[0 if each == "first" else -1] for each in options.keep_float]
     # The fixed point of unknown facts is in front of every layer that has weights: nothing there is quantised.
     masks = [step.get_friendly_name() for step in model.get_ordered_ops() if step.get_type_name() == "IsNaN"]
-    feeds = [
-        [calibration.signals[k : k + 1]] + ([] if calibration.facts is None else [calibration.facts[k : k + 1]])
-        for k in range(len(calibration.signals))
-    ]
     with quiet():
         found = nncf.quantize(
             model,
-            nncf.Dataset(feeds),
-            subset_size=len(feeds),
+            nncf.Dataset(_Feeds(calibration)),
+            subset_size=len(calibration.signals),
             preset=nncf.QuantizationPreset.MIXED,
             ignored_scope=nncf.IgnoredScope(names=kept + masks),
             advanced_parameters=_advanced(nncf, options),
@@ -69,6 +69,16 @@ def _quantise(model: Any, calibration: Calibration, options: Options) -> tuple[A
         "weights": "s8 per channel" + (", 7 bits used" if options.reduce_range else ""),
         "kept_float": kept,
     }
+
+
+class _Feeds:
+    """Calibration windows that can be gone through several times, as NNCF does."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._calibration = calibration
+
+    def __iter__(self) -> Iterator[list[NDArray[np.float32]]]:
+        return self._calibration.feeds()
 
 
 def _advanced(nncf: Any, options: Options) -> Any:

@@ -23,12 +23,31 @@ from einthoven.edge.formats import Calibration, Made, Options
 from einthoven.errors import BundleError, ConformError
 from einthoven.facts import facts_of_dataset
 from einthoven.models.weights import build_classifier, load_weights
-from einthoven.signals import aggregate, window_starts, windows
+from einthoven.signals import MIN_DURATION_S, aggregate, window_starts, windows
 from einthoven.signals.resample import polyphase_taps, resample, resampled_length
 
-__all__ = ["answer_records", "long_enough", "make"]
+__all__ = ["answer_records", "check", "long_enough", "make"]
 
 _MOST_TAPS = 100_000  # of all phases together, 0.4 MB; rates whose ratio is odder than 128 to 100 Hz exceed it
+
+
+def check(bundle: Bundle) -> None:
+    """Refuse at once what no graph can do from a record to scores.
+
+    Raises:
+        BundleError: the bundle judges single beats, or filters its signals.
+    """
+    beat_s = bundle.about["provenance"].get("record_s", np.inf)
+    if beat_s < MIN_DURATION_S:
+        raise BundleError(
+            f"{bundle.name} judges single beats of {beat_s:g} s that were cut out around their R peak, and a graph of "
+            "whole records finds no beats; export it to onnx or int8"
+        )
+    if filters := [name for name in ("band_hz", "notch_hz") if getattr(bundle.spec, name) is not None]:
+        raise BundleError(
+            f"{bundle.name} filters its signals ({', '.join(filters)}) forwards and backwards, for which ONNX has no "
+            "operator; filter outside and export to onnx or int8, or train on a dataset without filters"
+        )
 
 
 def make(name: str, bundle: Bundle, folder: Path, calibration: Calibration | None, options: Options) -> Made:
@@ -38,8 +57,9 @@ def make(name: str, bundle: Bundle, folder: Path, calibration: Calibration | Non
     classes): what ``Bundle.decide`` takes.
 
     Raises:
-        BundleError: the bundle filters its signals, or the two rates have no short common period.
+        BundleError: see ``check``; or the two rates have no short common period.
     """
+    check(bundle)
     n_in, fs = round(options.record_s * options.record_fs), options.record_fs
     module = _WholeRecord(bundle, n_in, fs).eval()
     example = np.zeros((2, len(bundle.spec.leads), n_in), np.float32)
@@ -57,7 +77,7 @@ def answer_records(
     how: Mapping[str, Any],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ask the bundle and the graph about the same records, brought to the graph's rate and length.
+    """Ask the bundle about whole records brought to the graph's rate, and the graph about their beginnings.
 
     Args:
         bundle: the reference.
@@ -73,15 +93,15 @@ def answer_records(
     session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_inputs()]
     facts = facts_of_dataset(dataset, bundle.facts)
-    shards, n_out = dataset.open_shards(), round(how["seconds"] * bundle.spec.fs)
+    shards, n_in = dataset.open_shards(), round(how["seconds"] * how["fs"])
     pairs = []
     for done, row in enumerate(rows.tolist(), start=1):
-        steps = gather_steps(shards, dataset, np.array([row]), np.array([0]), n_out)
+        steps = gather_steps(shards, dataset, np.array([row]), np.array([0]), int(dataset.records.length[row]))
         x = resample(np.nan_to_num(to_millivolts(steps, dataset.step_uv)), bundle.spec.fs, how["fs"])
         cut, _, _ = windows(resample(x[0], how["fs"], bundle.spec.fs), bundle.window, bundle.stride)
         seen = facts[[row]]
         expected = aggregate(bundle.scores(cut, np.repeat(seen, len(cut), axis=0)), np.array([0]), bundle.how)
-        answer = session.run(None, dict(zip(names, (x, seen), strict=False)))[0]
+        answer = session.run(None, dict(zip(names, (x[..., :n_in], seen), strict=False)))[0]
         pairs.append((expected[0], answer[0]))
         if progress:
             progress(done, len(rows))
@@ -91,7 +111,7 @@ def answer_records(
 
 def long_enough(dataset: Dataset, rows: NDArray[np.int64], how: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Which of some records fill the graph's input."""
-    return np.asarray(dataset.records.length[rows] >= round(how["seconds"] * dataset.spec.fs))
+    return np.asarray(dataset.records.length[rows] * how["fs"] >= round(how["seconds"] * how["fs"]) * dataset.spec.fs)
 
 
 class _WholeRecord(nn.Module):
@@ -100,11 +120,6 @@ class _WholeRecord(nn.Module):
     def __init__(self, bundle: Bundle, n_in: int, fs: float) -> None:
         super().__init__()
         spec = bundle.spec
-        if filters := [name for name in ("band_hz", "notch_hz") if getattr(spec, name) is not None]:
-            raise BundleError(
-                f"{bundle.name} filters its signals ({', '.join(filters)}) forwards and backwards, for which ONNX has "
-                "no operator; filter outside and export to onnx or int8, or train on a dataset without filters"
-            )
         model = build_classifier(bundle.about["network"])
         load_weights(bundle.path / "model.safetensors", model)
         self.model, self.kind, self.how, self.window = model, bundle.kind, bundle.how, bundle.window

@@ -31,7 +31,7 @@ from einthoven.leads import TWELVE_LEADS
 from einthoven.runtimes import open_network
 from einthoven.signals import MIN_DURATION_S, aggregate, conform, windows
 
-__all__ = ["write_web"]
+__all__ = ["check", "write_web"]
 
 _PAGE = Path(__file__).parent / "web_page"
 _GRAPH, _MODEL, _SAMPLE, _RUNTIME = "model.onnx", "model.json", "synthetic-ecg.csv", "onnxruntime"
@@ -79,12 +79,12 @@ def write_web(
         BundleError: a model that the page cannot serve, or a graph that is not the bundle's.
         EinthovenError: the folder holds something else or cannot be written, or ONNX Runtime Web cannot be had.
     """
-    _check_bundle(bundle)
+    check(bundle)
     if not graph.is_file():
         raise BundleError(f"{graph}: no such graph")
     _check_target(folder)
     runtime = fetch_runtime(announce)
-    announce(f"writing the page to {folder}")
+    announce(f"writing the page to {folder}, with {graph.name}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -101,8 +101,12 @@ def write_web(
     return folder
 
 
-def _check_bundle(bundle: Bundle) -> None:
-    """Refuse what a page cannot do right."""
+def check(bundle: Bundle) -> None:
+    """Refuse at once what a page cannot do right.
+
+    Raises:
+        BundleError: the bundle judges single beats, signals that are not in mV, or leads outside the standard twelve.
+    """
     beat_s = bundle.about["provenance"].get("record_s", np.inf)
     if beat_s < MIN_DURATION_S:
         raise BundleError(

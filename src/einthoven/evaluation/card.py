@@ -45,7 +45,7 @@ def model_card(about: Json, judgements: Sequence[Json]) -> str:
         f"{window['stride'] / spec['fs']:g} s, and reports the {window['aggregate']} over windows for "
         f"{len(task['classes'])} classes ({task['kind']}).",
         "## Use",
-        f"```\neinthoven predict {about['name']} my-ecg.csv\n```",
+        _use(about),
         "## Data and licence",
         f"{origin['attribution']}\n\nTrained on {fold_range(folds['train'])} ({cohort(origin)}); "
         f"{fold_range(folds['validation'])} chose the epoch and fitted the "
@@ -62,6 +62,15 @@ def model_card(about: Json, judgements: Sequence[Json]) -> str:
         f"```yaml\n{origin['recipe'].strip()}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _use(about: Json) -> str:
+    """Commands that work, with every form that computes."""
+    forms = [name for name, each in about.get("artefacts", {}).items() if each["kind"]]
+    command = f"einthoven predict {about['name']} my-ecg.csv"
+    lines = "\n".join([command, *(f"{command} --backend {form}" for form in forms)])
+    where = f"Write the folder of this card for `{about['name']}`, unless that is the name of a pretrained model here."
+    return f"```\n{lines}\n```\n\n{where}"
 
 
 def _listed(seed: int | list[int]) -> str:
@@ -174,9 +183,17 @@ def _artefacts(about: Json) -> list[str]:
     rows = [_artefact(name, each) for name, each in proven.items()]
     splits = in_words(sorted({f"{each['proof']['split']} split" for each in proven.values()}))
     text = (
-        f"Answers beside those of the trained network in PyTorch, on every record of the {splits}; intervals as above. "
-        "Use one with `--backend FORM`."
+        f"Answers beside those of the trained network in PyTorch, on every record of the {splits}; intervals as above."
     )
+    if used := [name for name, each in proven.items() if each["kind"]]:
+        text += f" Use one with `--backend {'|'.join(used)}`."
+    if record := proven.get("record"):
+        made = record["made"]
+        text += (
+            f" `record` is no backend but a graph from {made['seconds']:g} s at {made['fs']:g} Hz (`{made['input']}`, "
+            f"mV, leads {', '.join(about['spec']['leads'])}) to `{made['output']}`, compared with "
+            f"{record['proof'].get('compared_with', 'the same seconds')}."
+        )
     return [*said, "## Exported forms", text, head + "\n".join(rows)]
 
 

@@ -13,9 +13,9 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.errors import BundleError, MissingExtraError
+from einthoven.errors import BundleError, EinthovenError, MissingExtraError
 
-__all__ = ["LEAST", "load", "one_by_one", "quiet"]
+__all__ = ["LEAST", "MissingRuntimeError", "load", "one_by_one", "quiet"]
 
 # The earliest versions that these graphs were computed with; their formats are not promised to earlier ones.
 LEAST: Mapping[str, tuple[int, ...]] = {
@@ -30,6 +30,17 @@ LEAST: Mapping[str, tuple[int, ...]] = {
 }
 
 
+class MissingRuntimeError(MissingExtraError):
+    """A package of the edge environment is needed, which no ``pip install`` beside the other extras can bring."""
+
+    def __init__(self, purpose: str) -> None:
+        EinthovenError.__init__(
+            self,
+            f"{purpose} needs packages that contradict those of this environment: run  make edge  once, and then the "
+            "same command with  .venv-edge/bin/einthoven",
+        )
+
+
 def load(package: str, module: str, purpose: str) -> ModuleType:
     """Import a module of an optional package.
 
@@ -39,16 +50,17 @@ def load(package: str, module: str, purpose: str) -> ModuleType:
         purpose: what it is needed for, the beginning of a sentence.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingRuntimeError: it is not installed.
         BundleError: it is too old.
     """
-    where = f"{purpose} (in an environment of its own, which make edge builds in .venv-edge)"
+    # OpenVINO and NNCF report their use to Google Analytics with this package, and with their stubs where it is absent.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         there = version(package)
         with quiet():
             loaded = import_module(module)
     except (PackageNotFoundError, ModuleNotFoundError):
-        raise MissingExtraError(where, "edge") from None
+        raise MissingRuntimeError(purpose) from None
     if _numbers(there) < LEAST[package]:
         least = ".".join(map(str, LEAST[package]))
         raise BundleError(f"{purpose} needs {package} {least} or later, this is {there}; make edge installs it")

@@ -12,6 +12,7 @@ from einthoven.errors import RecipeError
 
 __all__ = [
     "AugmentStep",
+    "Criterion",
     "Data",
     "Distillation",
     "Evaluation",
@@ -20,6 +21,7 @@ __all__ = [
     "Model",
     "Pruning",
     "Recipe",
+    "Scope",
     "Training",
     "WeightAveraging",
 ]
@@ -47,6 +49,8 @@ def _steps(value: Any) -> Any:
 
 Number = Annotated[float, BeforeValidator(_no_bool)]
 Count = Annotated[int, BeforeValidator(_no_bool)]
+Criterion = Literal["l1", "l2", "lamp", "taylor", "hessian"]
+Scope = Literal["global", "layer"]
 Fold = Annotated[int, BeforeValidator(_no_bool)]
 
 
@@ -108,10 +112,10 @@ class Pruning(_Section):
     """Which channels of the starting weights go before the training begins."""
 
     ratio: Number = Field(gt=0, lt=1, description="share of the channels; parameters go by its square")
-    criterion: Literal["l1", "l2", "lamp", "taylor", "hessian"] = Field(
+    criterion: Criterion = Field(
         "l1", description="what makes a channel count: its weights, or by taylor and hessian what the loss says of them"
     )
-    scope: Literal["global", "layer"] = Field("global", description="the least ones of all, or as many of each layer")
+    scope: Scope = Field("global", description="the least ones of all, or as many of each layer")
     round_to: Count = Field(8, ge=1, description="widths are multiples of it")
 
 

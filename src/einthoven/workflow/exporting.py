@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from einthoven.bundle import Bundle, list_pretrained, load_bundle
-from einthoven.dataset import Dataset, open_dataset
+from einthoven.bundle import Bundle, backends_of, list_pretrained, load_bundle
 from einthoven.decisions import Decisions
-from einthoven.edge.artefacts import copy_bundle, install, with_artefact
-from einthoven.edge.calibration import draw_calibration
+from einthoven.edge import record, web
+from einthoven.edge.artefacts import with_artefact
+from einthoven.edge.calibration import about_calibration, draw_calibration
 from einthoven.edge.formats import FORMATS, Calibration, Made, Options, maker_of
 from einthoven.edge.proof import prove, verdict_of
-from einthoven.edge.record import answer_records, long_enough
-from einthoven.errors import BundleError, DatasetError, RecipeError
+from einthoven.edge.shelf import Shelf
+from einthoven.errors import BundleError, DatasetError, EinthovenError, MissingExtraError, RecipeError
 from einthoven.evaluation.predictions import Predictions, predict_dataset
-from einthoven.training.runs import Run
-from einthoven.workflow.checkpoints import dataset_of_run
 from einthoven.workflow.evaluate import part_of
+from einthoven.workflow.origin import dataset_of
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 
-__all__ = ["Exported", "Prover", "dataset_of", "export"]
+__all__ = ["Exported", "Prover", "export"]
 
 Announce = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -33,11 +33,33 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Where the bundle lies that has the artefacts, the page if one was written, and what was refused and why."""
+    """What an export came to.
+
+    Attributes:
+        bundle: that has the artefacts; where none was good, the one that was given, as it was.
+        made: names of the artefacts that were put into it.
+        web: folder of the page, if one was written.
+        refused: what was not, and why.
+    """
 
     bundle: Bundle
+    made: tuple[str, ...]
     web: Path | None
     refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is made of which bundle, and how it is proven."""
+
+    source: Bundle
+    options: Options
+    prover: Prover
+    n_calibration: int
+    ids: bool
+    seed: int
+    progress: Progress | None
+    announce: Announce
 
 
 def export(
@@ -46,8 +68,10 @@ def export(
     dataset_path: str | Path | None = None,
     *,
     out: Path | None = None,
+    lean: bool = False,
     split: str = "validation",
     n_calibration: int = 256,
+    ids: bool = True,
     options: Options = Options(),  # noqa: B008 (frozen)
     max_drop: float = 0.005,
     n_resamples: int = 1000,
@@ -61,10 +85,12 @@ def export(
         where: a run, a bundle or a pretrained name.
         formats: names of ``FORMATS``, and ``"web"``: a page that runs the smallest good graph in a browser.
         dataset_path: the dataset that the model was trained on; a run knows its own.
-        out: folder of a copy of the bundle that gets the artefacts; by default the bundle itself, and for a pretrained
-            one ``<name>-edge``.
+        out: folder of a copy of the bundle that gets the artefacts; by default the bundle itself, ``<name>-edge`` for a
+            pretrained one, and ``<name>-lean`` for a lean one.
+        lean: make a copy for a device: the artefacts and what predicting with them needs, no network in 32 bits.
         split: on all of whose records an artefact must give the model's answers.
         n_calibration: training records that show the ranges of activations.
+        ids: store which records those were; otherwise their number and a digest.
         options: see ``Options``.
         max_drop: of the macro AUROC, beyond which an artefact is refused.
         n_resamples: of patients, for the intervals.
@@ -73,66 +99,121 @@ def export(
         announce: told in a sentence what happens.
 
     Returns:
-        The bundle with its artefacts; an older artefact of a refused one's name stays as it is.
+        What was made; an older artefact of a refused one's name stays as it is, and a copy without any good one is not
+        made.
 
     Raises:
-        RecipeError: an unknown split.
+        RecipeError: an unknown split, or a lean copy that nothing could compute.
         DatasetError: no dataset, or not the one of the model.
-        BundleError: a damaged bundle, an operator that a format lacks, or a folder that cannot be written.
+        BundleError: a damaged bundle, one that a format cannot serve, or a folder that cannot be written.
     """
+    names = [name for name in formats if name in FORMATS]
+    _check(split, lean, names)
+    source = load_bundle(where, backend="torch")
+    if "record" in names:
+        record.check(source)
+    if "web" in formats:
+        web.check(source)
+    out = _out(where, source, out, lean)
+    with Shelf(source, out, lean=lean) as shelf:
+        refused = {}
+        if names:
+            dataset = dataset_of(where, source, dataset_path)
+            selected = select_for_bundle(source, dataset)
+            announce(f"checking the dataset's checksums: {dataset.path}")
+            dataset.verify()
+            prover = Prover(source, selected, split, max_drop, n_resamples, seed, progress)
+            order = _Order(source, options, prover, n_calibration, ids, seed, progress, announce)
+            refused = _make_all(order, names, shelf)
+    page = None
+    if "web" in formats:
+        try:
+            page = _write_page(shelf.bundle, source, out or source.path, announce)
+        except EinthovenError as error:  # what was made before it stays, and is told
+            refused["web"] = str(error)
+    return Exported(shelf.bundle, tuple(shelf.names), page, refused)
+
+
+def _check(split: str, lean: bool, names: Sequence[str]) -> None:
     if split not in SPLITS:
         raise RecipeError(f"unknown split {split!r}; splits are {', '.join(SPLITS)}")
-    source = load_bundle(where, backend="torch")
-    if out is None and source.name in list_pretrained() and not Path(where).exists():
-        out = Path(f"{source.name}-edge")
-    made_of_data = [name for name in formats if name in FORMATS]
-    proof = None
-    if made_of_data:
-        dataset = dataset_of(where, source, dataset_path)
-        selected = select_for_bundle(source, dataset)
-        announce(f"checking the dataset's checksums: {dataset.path}")
-        dataset.verify()
-        proof = Prover(source, selected, split, max_drop, n_resamples, seed, progress)
-    bundle = source if out is None else load_bundle(copy_bundle(source, out), backend="torch")
-    refused: dict[str, str] = {}
-    calibration = None
-    for name in made_of_data:
-        assert proof is not None
+    if lean and not any(FORMATS[name].kind for name in names):
+        known = ", ".join(name for name, form in FORMATS.items() if form.kind)
+        raise RecipeError(
+            f"nothing could compute a lean copy of {', '.join(names) or 'a page'} alone; add one of {known}"
+        )
+
+
+def _out(where: str | Path, source: Bundle, out: Path | None, lean: bool) -> Path | None:
+    if out is not None:
+        return out
+    if lean:
+        return Path(f"{source.name}-lean")
+    shipped = source.name in list_pretrained() and not Path(where).exists()
+    return Path(f"{source.name}-edge") if shipped else None
+
+
+def _make_all(order: _Order, names: Sequence[str], shelf: Shelf) -> dict[str, str]:
+    """Make and prove artefacts one after the other; returns what is refused, and why."""
+    calibration, refused = None, {}
+    for name in names:
         if FORMATS[name].calibrated and calibration is None:
-            rows, targets = proof.selected.rows["train"], proof.selected.targets
-            calibration = draw_calibration(source, proof.selected.dataset, rows, targets, n_calibration, seed)
-        announce(f"{name}: {FORMATS[name].words}")
+            calibration = _calibrate(order)
+        order.announce(f"{name}: {FORMATS[name].words}")
         try:
-            bundle = _add(bundle, name, calibration, options, proof, announce)
-        except BundleError as error:
+            _make(order, name, calibration if FORMATS[name].calibrated else None, shelf)
+        except (BundleError, MissingExtraError) as error:
             refused[name] = str(error)
-            announce(f"{name} is refused: {error}")
-    web = _write_page(bundle, announce) if "web" in formats else None
-    return Exported(bundle, web, refused)
+    return refused
 
 
-def dataset_of(where: str | Path, bundle: Bundle, path: str | Path | None) -> Dataset:
-    """Open the dataset that a bundle was trained on.
+def _calibrate(order: _Order) -> Calibration:
+    selected, n = order.prover.selected, order.n_calibration
+    rows = selected.rows["train"]
+    calibration = draw_calibration(order.source, selected.dataset, rows, selected.targets, n, order.seed)
+    if len(calibration.record_ids) < n:
+        order.announce(f"calibration: {n:,} records were asked for, all {len(rows):,} training records are shown")
+    return replace(calibration, progress=order.progress)
+
+
+def _make(order: _Order, name: str, calibration: Calibration | None, shelf: Shelf) -> None:
+    """Make an artefact in a folder of its own, prove it, and put it on the shelf."""
+    if name == "record":  # before minutes of work
+        order.prover.long_enough(order.options.record_fs, order.options.record_s)
+    with tempfile.TemporaryDirectory(prefix="einthoven-") as temporary:
+        folder = Path(temporary)
+        made = maker_of(name)(name, order.source, folder, calibration, order.options)
+        if calibration is not None:
+            made = Made(made.files, {**made.how, "calibration": about_calibration(calibration, order.ids)})
+        proof = _prove(order, name, folder, made)
+        shelf.put(name, folder, made, proof)
+
+
+def _prove(order: _Order, name: str, folder: Path, made: Made) -> dict[str, Any] | None:
+    """The proof of an artefact; None where nothing here can compute it.
 
     Raises:
-        DatasetError: none was named and the bundle is no run, or another was named.
+        BundleError: it is not the model any more.
     """
-    home = Path(where) if (Path(where) / "recipe.yaml").is_file() else Path(where).resolve().parent
-    if path is None and (home / "recipe.yaml").is_file():
-        return dataset_of_run(Run(home), bundle)
-    if path is None:
-        raise DatasetError(
-            f"{bundle.name} is no run, so name the prepared dataset that it was trained on: every artefact is proven "
-            "on a split of it"
-        )
-    dataset, origin = open_dataset(path), bundle.about["provenance"]
-    # By name: the same corpus prepared elsewhere holds the same patients in the same folds.
-    if dataset.name != origin["dataset"]:
-        raise DatasetError(
-            f"{dataset.path}: {dataset.name}, but {bundle.name} was trained on {origin['dataset']}; artefacts are "
-            "calibrated on its training records and proven on its other folds"
-        )
-    return dataset
+    file, size = folder / made.files[0], sum((folder / each).stat().st_size for each in made.files)
+    if name == "record":
+        proof = order.prover.prove_records(file, made.how)
+    elif FORMATS[name].kind is None:
+        order.announce(f"{name}: {size / 1000:,.0f} kB; nothing here computes it, so its answers are not proven")
+        return None
+    else:
+        proof = order.prover.prove(with_artefact(order.source, name, file))
+    moved, flips = proof["probability_difference"], proof["flips"]
+    order.announce(
+        f"{name}: {size / 1000:,.0f} kB; {verdict_of(proof)}; probabilities differ by {moved['largest']:.2g} at "
+        f"most, {moved['median']:.2g} in the median; {flips['decisions']:,} of {flips['of']:,} decisions change"
+    )
+    if not proof["good"]:
+        advice = "choose other --ranges, --keep-float first,last, train with quantisation in mind (--qat)"
+        if name == "record":
+            advice = f"it sees {made.how['seconds']:g} s of records that the bundle judges whole; give more --seconds"
+        raise BundleError(f"not the model any more: {verdict_of(proof)}; {advice}, or allow more with --max-drop")
+    return proof
 
 
 class Prover:
@@ -161,14 +242,22 @@ class Prover:
 
     def prove_records(self, file: Path, how: Mapping[str, Any]) -> dict[str, Any]:
         """Return the same of a graph that takes whole records."""
-        dataset, fits = self.selected.dataset, long_enough(self.selected.dataset, self._rows, how)
-        if not fits.any():
-            raise BundleError(
-                f"no record of the {self._split} split is {how['seconds']:g} s long, so nothing is proven"
-            )
+        dataset, fits = self.selected.dataset, self.long_enough(how["fs"], how["seconds"])
         known = self._known().take(np.flatnonzero(fits))
-        expected, answers = answer_records(self._source, dataset, self._rows[fits], file, how, self._progress)
-        return self._prove(replace(known, probabilities=expected), replace(known, probabilities=answers))
+        whole, answers = record.answer_records(self._source, dataset, self._rows[fits], file, how, self._progress)
+        proof = self._prove(replace(known, probabilities=whole), replace(known, probabilities=answers))
+        return {**proof, "compared_with": f"the bundle's answers on whole records, brought to {how['fs']:g} Hz"}
+
+    def long_enough(self, fs: float, seconds: float) -> NDArray[np.bool_]:
+        """Which records of the split fill a graph that takes whole records.
+
+        Raises:
+            BundleError: none does.
+        """
+        fits = record.long_enough(self.selected.dataset, self._rows, {"fs": fs, "seconds": seconds})
+        if not fits.any():
+            raise BundleError(f"no record of the {self._split} split is {seconds:g} s long, so nothing is proven")
+        return fits
 
     def _prove(self, reference: Predictions, artefact: Predictions, own: Decisions | None = None) -> dict[str, Any]:
         found, dataset = prove(reference, artefact, self._source.decisions, own, **self._how), self.selected.dataset
@@ -184,46 +273,9 @@ class Prover:
         return predict_dataset(bundle, dataset, self._rows, targets[self._rows], self._progress)
 
 
-def _add(
-    bundle: Bundle,
-    name: str,
-    calibration: Calibration | None,
-    options: Options,
-    prover: Prover,
-    announce: Announce,
-) -> Bundle:
-    """Make an artefact in a folder of its own, prove it, and put it into the bundle."""
-    with tempfile.TemporaryDirectory(prefix="einthoven-") as temporary:
-        folder = Path(temporary)
-        made = maker_of(name)(name, bundle, folder, calibration if FORMATS[name].calibrated else None, options)
-        if calibration is not None and FORMATS[name].calibrated:
-            about = {"records": list(calibration.record_ids), "n": len(calibration.record_ids)}
-            made = Made(made.files, {**made.how, "calibration": about})
-        if name == "record":
-            proof = prover.prove_records(folder / made.files[0], made.how)
-        elif FORMATS[name].kind is None:
-            return install(bundle, name, folder, made, None)
-        else:
-            proof = prover.prove(with_artefact(bundle, name, folder / made.files[0]))
-        moved, flips = proof["probability_difference"], proof["flips"]
-        size = sum((folder / file).stat().st_size for file in made.files)
-        announce(
-            f"{name}: {size / 1000:,.0f} kB; {verdict_of(proof)}; probabilities differ by {moved['largest']:.2g} at "
-            f"most, {moved['median']:.2g} in the median; {flips['decisions']:,} of {flips['of']:,} decisions change"
-        )
-        if not proof["good"]:
-            raise BundleError(
-                f"not the model any more: {verdict_of(proof)}; nothing was written. Choose other --ranges, "
-                "--keep-float first,last, train with quantisation in mind (--qat), or allow more with --max-drop"
-            )
-        return install(bundle, name, folder, made, proof)
-
-
-def _write_page(bundle: Bundle, announce: Announce) -> Path:
-    from einthoven.edge.web import write_web
-
-    known = bundle.about.get("artefacts", {})
-    graph = bundle.path / (known["int8"]["files"][0] if "int8" in known else "model.onnx")
-    folder = bundle.path.parent / ("web" if bundle.path.name == "bundle" else f"{bundle.path.name}-web")
-    announce(f"writing the page with {graph.name}")
-    return write_web(bundle, graph, folder, announce=announce)
+def _write_page(bundle: Bundle, source: Bundle, place: Path, announce: Announce) -> Path:
+    """Write the page beside the bundle's place, with int8 where the bundle has it."""
+    name = "int8" if "int8" in backends_of(bundle.about) else "onnx"
+    whole = load_bundle(bundle.path if name == "int8" else source.path, backend=name)
+    folder = place.parent / ("web" if place.name == "bundle" else f"{place.name}-web")
+    return web.write_web(whole, whole.path / backends_of(whole.about)[name][1][0], folder, announce=announce)

@@ -5,18 +5,20 @@ All that is done is a recipe: the bundle's own with other starting weights. Fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from einthoven.bundle import Bundle, list_pretrained, load_bundle
-from einthoven.dataset import open_dataset
-from einthoven.errors import DatasetError, RecipeError
-from einthoven.training.recipe import Recipe, load_recipe, parse_recipe
+from einthoven.dataset import Dataset
+from einthoven.errors import BundleError, RecipeError, nearest
+from einthoven.training.recipe import Recipe, parse_recipe
 from einthoven.training.runs import Run, is_of, list_runs
+from einthoven.training.schema import Criterion, Scope
+from einthoven.workflow.origin import dataset_of
 from einthoven.workflow.train import train
 
 __all__ = ["finetune"]
@@ -46,7 +48,7 @@ class _Plan:
 
     bundle: Bundle
     place: str
-    dataset: Path
+    dataset: Dataset
     pruning: dict[str, str]
     ratio: float | None
     quantize: bool
@@ -61,7 +63,7 @@ class _Plan:
         last = number == self.rounds
         values["name"] = self._name() + ("" if last else f"-round{number}")
         values["description"] = f"{self.bundle.name}, trained on"
-        values["data"]["dataset"] = str(self.dataset)
+        values["data"]["dataset"] = str(self.dataset.path)
         values["model"] = {**values.get("model", {}), "weights": begin, "prune": self._prune()}
         training = values.setdefault("training", {})
         share = self.epochs // self.rounds
@@ -99,7 +101,7 @@ def finetune(
     reporter: Any = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Prune a bundle, or prepare it for int8, or both, by training on; an interrupted round is continued.
+    """Prune a bundle, or prepare it for int8, or both, by training on; a rerun goes on where the last one stopped.
 
     Args:
         where: a bundle, a run or the name of a pretrained bundle.
@@ -120,16 +122,20 @@ def finetune(
         The folder of the last run.
 
     Raises:
-        RecipeError: nothing to do, an ensemble, an architecture that cannot be pruned, fewer epochs than rounds.
-        DatasetError: the dataset is of another corpus than the one that the bundle was trained on.
+        RecipeError: nothing to do, an ensemble, an architecture that cannot be pruned, fewer epochs than rounds, an
+            unknown criterion or scope.
+        DatasetError: see ``origin.dataset_of``.
         BundleError: there is no such bundle.
     """
+    _check(ratio, quantize, epochs, rounds)
+    _check_name("criterion", criterion, get_args(Criterion))
+    _check_name("scope", scope, get_args(Scope))
     bundle = load_bundle(where)
-    _check(bundle, ratio, quantize, epochs, rounds)
+    _check_bundle(bundle)
     plan = _Plan(
         bundle,
         str(where) if str(where) in list_pretrained() else str(bundle.path.resolve()),
-        _dataset_of(where, bundle, dataset),
+        dataset_of(where, bundle, dataset),
         {"criterion": criterion, "scope": scope},
         ratio,
         quantize,
@@ -146,25 +152,48 @@ def finetune(
 
 
 def _round(plan: _Plan, number: int, begin: str, runs: Path, reporter: Any, announce: Callable[[str], None]) -> Run:
-    """Train a round; one before the last that is finished is taken as it is."""
+    """Train a round; one that is finished, with the same recipe, weights and records, is taken as it is."""
     recipe = plan.recipe(number, begin)
-    if number < plan.rounds:
-        done = [run for run in list_runs(runs, recipe.name) if run.finished and is_of(run, recipe)]
-        if done:
-            announce(f"round {number} of {plan.rounds} is done: {done[-1].path}")
-            return done[-1]
+    for run in reversed(list_runs(runs, recipe.name)):
+        if run.finished and is_of(run, recipe) and _same_beginning(run, begin, plan.dataset):
+            which = f"round {number} of {plan.rounds} is done" if plan.rounds > 1 else "this training is done"
+            announce(f"{which}: {run.path} has the same recipe, weights and records; remove it to train anew")
+            return run
     return train(recipe, runs, reporter=reporter, announce=announce)
 
 
-def _check(bundle: Bundle, ratio: float | None, quantize: bool, epochs: int, rounds: int) -> None:
+def _same_beginning(run: Run, begin: str, dataset: Dataset) -> bool:
+    """Whether the weights that a run began with, and its records, are still those that lie there now."""
+    try:
+        origin, weights = load_bundle(run.path).about["provenance"], load_bundle(begin).about["files"]
+    except BundleError:
+        return False  # an unreadable run is no reason not to train
+    began = (origin["weights"] or {}).get("files", {})
+    same = began.get("model.safetensors") == weights["model.safetensors"]
+    return bool(same and origin["listing_sha256"] == dataset.listing_sha256)
+
+
+def _check(ratio: float | None, quantize: bool, epochs: int, rounds: int) -> None:
     if ratio is None and not quantize:
         raise RecipeError("nothing to do: give a ratio of channels to prune, or quantize, or both")
+    if ratio == 0:
+        raise RecipeError(
+            "a ratio of 0 prunes nothing; name a share as 0.5, or leave it out (--prune) to keep every channel"
+        )
     if ratio is not None and not 0 < ratio < 1:
         raise RecipeError(f"the ratio is the share of the channels that go, above 0 and below 1; got {ratio:g}")
     if rounds < 1 or epochs < rounds:
         raise RecipeError(f"every round needs an epoch at least; got {rounds} rounds and {epochs} epochs")
     if ratio is None and rounds > 1:
         raise RecipeError(f"{rounds} rounds are for pruning bit by bit; give a ratio, or one round")
+
+
+def _check_name(what: str, name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        raise RecipeError(f"unknown {what} {name!r}{nearest(name, known)}; choose {', '.join(known)}")
+
+
+def _check_bundle(bundle: Bundle) -> None:
     if "ensemble" in bundle.about["network"]:
         raise RecipeError(
             f"{bundle.name} is an ensemble, whose members cannot be trained together; distil it into one network first "
@@ -172,24 +201,3 @@ def _check(bundle: Bundle, ratio: float | None, quantize: bool, epochs: int, rou
         )
     if "recipe" not in bundle.about["provenance"]:
         raise RecipeError(f"{bundle.name} does not say by which recipe it was trained, so it cannot be trained on")
-
-
-def _dataset_of(where: str | Path, bundle: Bundle, named: str | Path | None) -> Path:
-    """The dataset that the bundle was trained on.
-
-    Raises:
-        DatasetError: none was named and the run does not know it, or another was named.
-    """
-    own = Path(where) / "recipe.yaml"
-    if named is None and not own.is_file():
-        name = bundle.about["provenance"]["dataset"]
-        raise DatasetError(f"which dataset? {bundle.name} was trained on {name}; name the folder where it was prepared")
-    path = Path(load_recipe(own).data.dataset if named is None else named)
-    dataset, origin = open_dataset(path), bundle.about["provenance"]
-    # By name: the same corpus prepared elsewhere holds the same patients; the teacher warns where it lists others.
-    if dataset.name != origin["dataset"]:
-        raise DatasetError(
-            f"{path}: holds {dataset.name}, but {bundle.name} was trained on {origin['dataset']}, so nothing proves "
-            "that no patient crosses its folds; name the dataset that it was trained on"
-        )
-    return path

@@ -11,8 +11,9 @@ from einthoven.bundling import update_bundle
 from einthoven.edge.proof import verdict_of
 from einthoven.errors import BundleError
 from einthoven.evaluation.card import model_card
-from einthoven.workflow.exporting import Prover, dataset_of
+from einthoven.workflow.exporting import Prover
 from einthoven.workflow.finetuning import finetune
+from einthoven.workflow.origin import dataset_of
 from einthoven.workflow.selection import select_for_bundle
 
 __all__ = ["slim"]
@@ -61,7 +62,7 @@ def slim(
     announce(f"{source.name}, {sizes[0]:,} parameters, to {bundle.name}, {sizes[1]:,}: {verdict_of(proof)}")
     if not proof["good"]:
         raise BundleError(
-            f"{path}: {verdict_of(proof)}; prune less, train longer (--finetune), in more rounds, or allow more with "
-            "--max-drop"
+            f"{path}: {verdict_of(proof)}; prune less, train longer (--finetune), in more rounds, or allow more: the "
+            "same command with a larger --max-drop takes this run as it is"
         )
     return path

@@ -6,6 +6,7 @@ import { headlineOf } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const narrow = matchMedia("(max-width: 640px)");
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 let about = null;
 let sample = null;
 let chosen = [];
@@ -108,10 +109,18 @@ async function judge(files) {
     const bad = results.length - count;
     const rest = bad ? ` ${bad} ${bad === 1 ? "file" : "files"} could not be read.` : "";
     const read = count ? `${what} read and judged in ${found.seconds.toFixed(2)} s, on this computer.` : "";
+    bringIntoView();
     say(count ? "done" : "bad", results.length ? `${read}${rest}`.trim() : "No record is among these files.");
   } catch (error) {
     say("bad", `Something went wrong while judging: ${error.message}`);
   }
+}
+
+// On a phone the result lies below the screen.
+function bringIntoView() {
+  const first = byId("records").hidden ? byId("result").firstElementChild : byId("records");
+  if (!first || first.getBoundingClientRect().top < innerHeight / 2) return;
+  first.scrollIntoView({ block: "start", behavior: still.matches ? "auto" : "smooth" });
 }
 
 function showRecords() {
