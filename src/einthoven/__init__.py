@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ __all__ = [
     "read_record",
     "train",
 ]
+
+# ONNX Runtime's packages for Linux report to their maker, and leave a session file, unless told not to beforehand.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Where each name is, and what it is called there.
 _HOME = {
