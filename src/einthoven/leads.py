@@ -10,10 +10,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["LIMB_LEADS", "TWELVE_LEADS", "canonical_lead", "is_known_lead", "limb_lead_weights"]
+__all__ = [
+    "ANY_LEAD",
+    "LIMB_LEADS",
+    "TWELVE_LEADS",
+    "canonical_lead",
+    "is_known_lead",
+    "limb_lead_weights",
+    "rhythm_lead",
+]
 
 TWELVE_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 LIMB_LEADS = TWELVE_LEADS[:6]
+ANY_LEAD = "any"  # what a model of one lead reads that was trained on whichever lead there was
+_RHYTHM_LEADS = ("II", "MLII", "I", "MLI", "V1", "MV1")  # where rhythm is read first
 
 # Einthoven's law (III = II - I) and Goldberger's augmented leads, as weights of leads I and II.
 _LIMB = {
@@ -53,6 +63,15 @@ def canonical_lead(name: str) -> str:
 def is_known_lead(name: str) -> bool:
     """Whether ``name`` is, in any usual spelling, a lead of the standard twelve or a published extra one."""
     return canonical_lead(name) in _CANONICAL.values()
+
+
+def rhythm_lead(available: Sequence[str]) -> str:
+    """Return the lead in which rhythm is read: II, its modified form, I, V1, or else the first there is.
+
+    >>> rhythm_lead(["V5", "MLII"]), rhythm_lead(["V5", "V2"])
+    ('MLII', 'V5')
+    """
+    return next((lead for lead in _RHYTHM_LEADS if lead in available), available[0])
 
 
 def limb_lead_weights(lead: str, available: Sequence[str]) -> dict[str, float] | None:

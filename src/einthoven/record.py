@@ -91,6 +91,17 @@ class Record:
         """Length in seconds."""
         return self.n_samples / self.fs
 
+    def lead(self, name: str) -> Record:
+        """Return a record of one lead.
+
+        Raises:
+            RecordError: there is no such lead.
+        """
+        if name not in self.leads:
+            raise RecordError(f"{self.record_id or 'record'}: no lead {name}; it has {', '.join(self.leads)}")
+        row = self.leads.index(name)
+        return replace(self, signal=self.signal[row : row + 1], leads=(name,))
+
     def with_(self, **changes: Any) -> Record:
         """Return a copy with some attributes changed."""
         return replace(self, **changes)

@@ -255,3 +255,22 @@ evaluation: {{n_resamples: 20}}
     assert (judged["n_records"], judged["n_patients"], judged["kind"]) == (48, 2, "multiclass")
     assert judged["classes"] == ["N", "S", "V"]
     assert Counter(open_dataset(tmp_path / "d").records.fold) == {1: 48, 9: 48, 10: 48}
+
+
+def test_each_lead_of_a_record_can_be_an_entry_of_its_own(folder, tmp_path):
+    signal = write_record(folder, "101", regular("NVN"), leads=("MLII", "V1"))
+    write_record(folder, "106", regular("NN"), leads=("MLII", "V5"))
+    corpus = open_corpus("mitdb", folder, lead="each")
+    assert [entry.record_id for entry in corpus.entries[:4]] == [
+        "101-MLII-000050",
+        "101-MLII-000350",
+        "101-MLII-000650",
+        "101-V1-000050",
+    ]
+    assert corpus.features is not None
+    assert len(corpus.features.values) == len(corpus.entries) == 10
+    dataset = prepare(corpus, tmp_path / "d", corpus.spec, workers=1)
+    assert dataset.spec.leads == ("any",)
+    assert dataset.before_r_s == 0.25
+    for row, lead in ((1, 0), (4, 1)):  # the ventricular beat in both leads
+        np.testing.assert_allclose(dataset.signal(row)[0], signal[lead, 350 - 90 : 350 + 180], atol=2e-3)

@@ -49,6 +49,7 @@ class Entry:
         stated_fs: rate that the listing gives the file, which must then have it.
         stated_unit: unit that the listing gives the file; it goes before what the file says.
         stated_leads: likewise the lead names, in the file's order.
+        lead: the one lead that is meant, where each lead of a file is an entry of its own.
     """
 
     record_id: str
@@ -64,6 +65,7 @@ class Entry:
     stated_fs: float | None = None
     stated_unit: str | None = None
     stated_leads: tuple[str, ...] | None = None
+    lead: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Corpus:
         complete_labels: whether a record without a statement of a task is known not to have any of its classes
             (a table of yes and no), rather than not labelled for it.
         shared_patients: patients that the published split itself has in two folds, and what is said about them.
+        before_r_s: of beats cut out around their R peaks, the seconds before it; None of other records.
         notes: what the listing found odd or lost, one sentence each, for the user.
     """
 
@@ -129,6 +132,7 @@ class Corpus:
     features: FeatureTable | None = None
     complete_labels: bool = False
     shared_patients: Mapping[str, str] = field(default_factory=dict)
+    before_r_s: float | None = None
     notes: tuple[str, ...] = ()
 
 

@@ -18,6 +18,7 @@ from einthoven.corpora._registry import Corpus, Entry, FeatureTable, register_co
 from einthoven.errors import DatasetError, RecordError
 from einthoven.formats import read_record
 from einthoven.labels import load_system
+from einthoven.leads import ANY_LEAD
 from einthoven.record import Beats
 from einthoven.spec import SignalSpec
 
@@ -83,12 +84,18 @@ class AnnotatedRecord:
     sex: str | None
     beats: Beats
 
-    def entries(self, before_s: float | None, duration_s: float) -> list[Entry]:
-        """List the beats; ``before_s`` is the part of a window that precedes the R peak, None for whole files."""
+    def entries(self, before_s: float | None, duration_s: float, lead: str | None = None) -> list[Entry]:
+        """List the beats.
+
+        Args:
+            before_s: the part of a window that precedes the R peak, None for whole files.
+            duration_s: of a window.
+            lead: the one lead that is meant; None leaves the choice to the specification.
+        """
         shared = {symbol: {symbol: None} for symbol in np.unique(self.beats.symbols).tolist()}
         return [
             Entry(
-                record_id=f"{self.name}-{sample:06d}",
+                record_id=f"{self.name}-{sample:06d}" if lead is None else f"{self.name}-{lead}-{sample:06d}",
                 path=self.path,
                 patient_id="201" if self.name == "202" else self.name,
                 age=self.age,
@@ -98,6 +105,7 @@ class AnnotatedRecord:
                 statements=shared[symbol],
                 start_s=None if before_s is None else sample / self.fs - before_s,
                 duration_s=duration_s,
+                lead=lead,
             )
             for sample, symbol in zip(self.beats.samples.tolist(), self.beats.symbols.tolist(), strict=True)
         ]
@@ -105,7 +113,7 @@ class AnnotatedRecord:
 
 @register_corpus("mitdb")
 def open_mitdb(
-    root: Path, *, before_s: float | str = 0.25, after_s: float | str = 0.5, paced: str = "exclude"
+    root: Path, *, before_s: float | str = 0.25, after_s: float | str = 0.5, paced: str = "exclude", lead: str = "MLII"
 ) -> Corpus:
     """MIT-BIH Arrhythmia Database, one entry per beat, with the DS1/DS2 protocol as its folds.
 
@@ -118,6 +126,8 @@ def open_mitdb(
         before_s: seconds before the R peak. The default reaches back over the P wave.
         after_s: seconds after it. The default is where de Chazal's T-wave samples end.
         paced: ``exclude`` the records 102, 104, 107 and 217 as ANSI/AAMI EC57 has it, or ``include`` them, in no fold.
+        lead: the lead of the specification, or ``each``: every beat once per lead of its record, for a model that takes
+            any single lead.
 
     Raises:
         DatasetError: no record of this database, a file that is missing or cannot be read, or a wrong option.
@@ -126,15 +136,17 @@ def open_mitdb(
     if before + after <= 0:
         raise DatasetError("before_s and after_s are both 0: a beat's window needs a length")
     records, notes = list_mitdb(root, paced)
+    leads = {record.name: record.leads if lead == "each" else (None,) for record in records}
     return Corpus(
         name="mitdb",
-        entries=[entry for record in records for entry in record.entries(before, before + after)],
+        entries=[entry for r in records for each in leads[r.name] for entry in r.entries(before, before + after, each)],
         label_system="mitbih",
         label_table=load_system("mitbih").table_for(used_symbols(records)),
         attribution=ATTRIBUTION,
-        spec=SignalSpec(leads=("MLII",), fs=360),
-        features=FeatureTable(RR_FEATURES, record_features(records)),
+        spec=SignalSpec(leads=(ANY_LEAD if lead == "each" else lead,), fs=360),
+        features=FeatureTable(RR_FEATURES, record_features([r for r in records for _ in leads[r.name]])),
         shared_patients=SHARED_PATIENTS,
+        before_r_s=before,
         notes=notes,
     )
 

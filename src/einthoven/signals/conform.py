@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.errors import ConformError
-from einthoven.leads import limb_lead_weights
+from einthoven.leads import ANY_LEAD, limb_lead_weights, rhythm_lead
 from einthoven.record import Record
 from einthoven.signals.filters import band_pass, notch
 from einthoven.signals.resample import resample
@@ -25,6 +25,7 @@ def conform(record: Record, spec: SignalSpec) -> Record:
     """Return the record as ``spec`` wants it.
 
     Derived leads are named in the notes. Missing samples (NaN) stay missing: they are bridged for the filters only.
+    A specification of ``ANY_LEAD`` takes the rhythm lead of a record with several; which one is noted.
 
     Raises:
         ConformError: a lead is missing that cannot be derived, or the unit differs.
@@ -32,13 +33,23 @@ def conform(record: Record, spec: SignalSpec) -> Record:
     if record.unit != spec.unit:
         name = record.record_id or "record"
         raise ConformError(f"{name}: the signal is in {record.unit}, {spec.unit} is needed")
+    leads, notes = _named(record.leads, spec)
     try:
-        signal = conform_signals(record.signal, record.leads, record.fs, spec)
+        signal = conform_signals(record.signal, leads, record.fs, spec)
     except ConformError as error:
         raise ConformError(f"{record.record_id or 'record'}: {error}") from None
-    derived = [lead for lead in spec.leads if lead not in record.leads]
-    notes = (f"derived from the other limb leads: {', '.join(derived)}",) if derived else ()
+    if derived := [lead for lead in spec.leads if lead not in leads]:
+        notes = (f"derived from the other limb leads: {', '.join(derived)}",)
     return record.with_(signal=signal, fs=float(spec.fs), leads=spec.leads, notes=record.notes + notes)
+
+
+def _named(leads: tuple[str, ...], spec: SignalSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the leads as the specification calls them, and what is to be said about that."""
+    if spec.leads != (ANY_LEAD,) or ANY_LEAD in leads:
+        return leads, ()
+    taken = rhythm_lead(leads)
+    notes = (f"of {', '.join(leads)}, lead {taken} was taken",) if len(leads) > 1 else ()
+    return tuple(ANY_LEAD if lead == taken else lead for lead in leads), notes
 
 
 def conform_signals(x: NDArray[np.float32], leads: Sequence[str], fs: float, spec: SignalSpec) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from einthoven.workflow.deciding import plan_for
 from einthoven.workflow.evaluate import evaluate
 from einthoven.workflow.problem import make_problem
 from einthoven.workflow.selection import Selected, select_for
+
+if TYPE_CHECKING:
+    from einthoven.training.parallel import Fit
 
 __all__ = ["check_trainable", "shorten", "train"]
 
@@ -36,6 +39,7 @@ def train(
     resume: str | int | None = None,
     short: bool = False,
     reporter: Any = None,
+    fit: Fit | None = None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Train a recipe, make its bundle, judge it on the validation split and write the report.
@@ -47,6 +51,7 @@ def train(
         resume: go on from this checkpoint of it, see ``resume_run``.
         short: one epoch of ten batches of everything, see ``shorten``.
         reporter: told of steps and epochs (see ``training.loop.Reporter``).
+        fit: trains on the devices that the recipe wants, by default those of this machine (``training.parallel.fit``).
         announce: told in a sentence what happens.
 
     Raises:
@@ -81,7 +86,7 @@ def train(
         f"{'on the device' if trainer.store.resident else 'mapped'}: {len(problem.train):,} records, validating on "
         f"{len(problem.validation):,}"
     )
-    parallel.fit(trainer, run, reporter)
+    (fit or parallel.fit)(trainer, run, reporter)
     announce("making the bundle")
     _bundle(run, recipe, trainer, selected, engine.describe())
     evaluate(run.path, split="validation", announce=announce)
@@ -197,6 +202,7 @@ def _provenance(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engi
         "leaks": selected.leaks,
         "n_records": len(selected.rows["train"]),
         "record_s": float(np.median(table.length[selected.rows["train"]])) / selected.dataset.spec.fs,
+        "before_r_s": selected.dataset.before_r_s,
         "n_patients": selected.n_patients("train"),
         "recipe": _portable(recipe, selected.dataset.name, begun, teacher).to_yaml(),
         "seed": recipe.seed,
