@@ -1,13 +1,14 @@
 """Do the checks tell a good attribution from one that knows nothing?"""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 
 from einthoven.errors import EinthovenError
-from einthoven.explain import Settings, label_waves
+from einthoven.explain import Settings, label_waves, methods
 from einthoven.explain.checks import faithfulness, mean_interval, randomisation, randomised, rank_correlation, stability
 from einthoven.explain.explaining import explain_subject
 from einthoven.explain.explanation import wave_shares
@@ -48,11 +49,8 @@ def test_shuffled_weights_change_the_attribution_and_nothing_else(subject, model
 
 
 def test_a_method_that_shows_only_voltage_fails_the_randomisation_check(subject, monkeypatch):
-    from einthoven.explain.methods import METHODS
-
-    blind = dataclasses.replace(METHODS["ig"], run=lambda subject, *_: subject.x)
-    monkeypatch.setitem(METHODS, "blind", blind)
-    assert randomisation(subject, "blind", "CD") == pytest.approx(
+    monkeypatch.setitem(methods._RUNS, "ig", lambda subject, *_: subject.x)
+    assert randomisation(subject, "ig", "CD") == pytest.approx(
         {"head": 1, "absolute head": 1, "all": 1, "absolute all": 1}
     )
 
@@ -123,8 +121,36 @@ def test_waves_lie_where_the_synthetic_heart_put_them(subject):
     widths = [width / subject.record.fs for wave, width in runs if wave == "QRS"]
     assert 0.1 < np.median(widths) < 0.2  # a bundle branch block
     assert runs_of(found.labels)[-1][2] == subject.record.n_samples
+    assert found.delineated.all()
+    assert found.n_left_out == 0
     silent = subject.record.with_(signal=np.zeros((12, 1000), np.float32))
     assert label_waves(silent) is None
+
+
+def test_beats_of_another_shape_get_no_waves_and_are_counted(subject):
+    pytest.importorskip("neurokit2")
+    plain = label_waves(subject.record)
+    signal, peak = subject.record.signal.copy(), plain.peaks[4]
+    wide = np.hanning(40).astype(np.float32) * np.linspace(-2.5, 2.5, 12, dtype=np.float32)[:, None]
+    signal[:, peak - 20 : peak + 20] = wide
+    found = label_waves(subject.record.with_(signal=signal))
+    assert found.n_left_out == 1
+    assert not found.delineated[np.abs(found.peaks - peak).argmin()]
+    assert found.labels[peak] == WAVES.index("rest")
+
+
+def test_a_population_of_one_record_has_no_standard_error_and_is_plain_json(subject, found):
+    population = Population(subject.record.leads, subject.record.fs)
+    population.add(found)
+    (summary,) = population.summaries().values()
+    assert summary.sem is None
+    told = json.loads(json.dumps(summary.to_dict(), allow_nan=False))
+    assert {row["sem"] for row in told["leads"]} == {None}
+    assert told["beats"]["delineated"] == len(found.waves.peaks)
+    population.add(dataclasses.replace(found, waves=None))
+    (summary,) = population.summaries().values()
+    assert summary.beats["records_without_waves"] == 1
+    assert summary.waves["QRS"]["n"] == 1
 
 
 def test_a_population_is_the_mean_over_records(subject, found):

@@ -19,10 +19,11 @@ from einthoven.explain import (
     open_subject,
     synthetic_background,
 )
+from einthoven.explain.catalogue import LOGIT
 from einthoven.explain.deeplift import deeplift
 from einthoven.explain.explaining import explain_subject
-from einthoven.explain.methods import LOGIT
 from einthoven.explain.subject import RecordScore, log_odds
+from einthoven.explain.wording import describe, findings_sentence, sum_sentence
 from einthoven.models import Classifier, FactScaling, FusedNetwork, Scaling, create_model
 from einthoven.models.ensemble import WeightedMean
 from einthoven.signals import aggregate, windows
@@ -135,6 +136,9 @@ def test_grad_cam_is_the_same_for_all_leads_and_between_0_and_1(subject):
     assert found.unit != LOGIT
     assert np.isnan(found.gap).all()
     assert any("the same for all" in note for note in found.notes)
+    assert "compared with nothing" not in f"compared with {found.compared_with}"
+    assert "promise" not in sum_sentence(found, "CD")
+    assert "relative" in sum_sentence(found, "CD")
 
 
 def test_grad_cam_of_a_network_without_convolution_is_an_error_with_its_reason(subject):
@@ -155,7 +159,7 @@ def test_deeplift_is_exact_on_networks_of_convolutions_and_relus(name, subject, 
 
 def test_deeplift_where_it_does_not_hold_is_an_error_with_its_reason(subject):
     gated = like(subject, small("convnext1d"))
-    with pytest.raises(EinthovenError, match=r"sum to .*its rule does not hold for this network's layers"):
+    with pytest.raises(BundleError, match=r"sum to .*the rule does not hold for this network's layers"):
         explain_subject(gated, method="deeplift", classes=["CD"], settings=Settings(n_background=2, least=1e-3))
     with pytest.raises(BundleError, match="cannot follow this network's layers"):
         explain_subject(like(subject, small("s4d_small", width=8, depth=1)), method="deeplift", classes=["CD"])
@@ -255,7 +259,7 @@ def test_bad_input_is_one_sentence(bundle, model, block, subject, tmp_path):
 
 
 def test_a_sum_that_does_not_come_out_is_an_error_and_never_a_picture(subject):
-    with pytest.raises(EinthovenError, match=r"sum to .* take more steps"):
+    with pytest.raises(RecordError, match=r"sum to .* take more steps"):
         explain_subject(subject, classes=["CD"], settings=Settings(steps=2, tolerance=1e-9, least=1e-9))
 
 
@@ -276,9 +280,66 @@ def test_a_background_has_the_length_of_the_record_and_is_no_single_patient(bund
 
 
 def test_a_normal_ecg_is_explained_in_words_that_are_no_finding(bundle, model):
-    from einthoven.explain.wording import describe
-
     found = explain(bundle, example_record("NORM", seed=1), classes=["NORM"], model=model, method="occlusion-leads")
     first = describe(found, "NORM")[0]
     assert "found" not in first.split(", ", 1)[1]
     assert "normal" in first
+    said = findings_sentence(found.prediction)
+    assert "reports no abnormality" in said
+    assert "normal ECG" in said
+
+
+def test_no_finding_is_never_called_normal_and_a_normal_rhythm_never_a_finding(subject):
+    findings = [dataclasses.replace(finding, present=False) for finding in subject.prediction.findings]
+    quiet = dataclasses.replace(subject.prediction, findings=tuple(findings))
+    assert "not the same as a normal ECG" in findings_sentence(quiet)
+    rhythm = dataclasses.replace(findings[0], name="SR", description="sinus rhythm", present=True)
+    said = findings_sentence(dataclasses.replace(quiet, findings=(rhythm, *findings[1:])))
+    assert said.startswith("no abnormality was found, which is not the same as a normal ECG; seen: sinus rhythm")
+
+
+def test_the_sum_and_the_difference_that_it_explains_are_said(subject):
+    found = explain_subject(subject, method="deeplift", classes=["CD"], settings=Settings(n_background=2))
+    said = sum_sentence(found, "CD")
+    for value in (found.attribution.sum(dtype=np.float64), found.reference[0], found.scores[0]):
+        assert f"{value:+.2f}" in said
+    assert "2 synthetic ECGs" in said
+    one = found.to_dict()["classes"][0]
+    assert one["sum"] == pytest.approx(found.scores[0] - found.reference[0], abs=1e-3)
+    assert one["sum_in_words"] == said
+
+
+def test_a_conduction_disturbance_says_whether_it_lies_in_the_qrs_complex_and_what_that_does_not_show(subject):
+    pytest.importorskip("neurokit2")
+    found = explain_subject(subject, method="deeplift", classes=["CD", "STTC"], settings=Settings(n_background=2))
+    cd, sttc = found.to_dict()["classes"]
+    assert sttc["qrs"] is None
+    qrs = next(row for row in cd["waves"] if row["wave"] == "QRS")
+    assert cd["qrs"]["ratio"] == pytest.approx(qrs["ratio"], abs=1e-5)
+    assert cd["qrs"]["met"] == (qrs["ratio"] >= 1.5)
+    assert cd["qrs"]["sentence"] in describe(found, "CD")
+    blind = dataclasses.replace(found, waves=None)
+    assert blind.qrs_check("CD")["met"] is None
+    outside = dataclasses.replace(found, attribution=np.where(found.waves.labels == 2, 0, 1 + 0 * found.attribution))
+    assert outside.qrs_check("CD")["met"] is False
+    assert "below the 1.5" in outside.qrs_check("CD")["sentence"]
+
+
+def test_beats_left_out_and_a_large_rest_are_said(subject):
+    pytest.importorskip("neurokit2")
+    found = explain_subject(subject, method="occlusion-waves", classes=["CD"])
+    n = len(found.waves.peaks)
+    assert found.rest_warning("CD") == ""
+    assert f"delineated in {n} of {n} beats" in " ".join(describe(found, "CD"))
+    some = found.waves.delineated.copy()
+    some[:3] = False
+    waves = dataclasses.replace(found.waves, delineated=some, absent=("P",))
+    rest = np.where(found.waves.labels == 0, 1.0, 0.01).astype(np.float32)
+    poor = dataclasses.replace(found, waves=waves, attribution=np.broadcast_to(rest, found.attribution.shape))
+    text = " ".join(describe(poor, "CD"))
+    assert f"delineated in {n - 3} of {n} beats; 3 of another shape were left out and count as rest" in text
+    assert "no clear P" in text
+    assert "more than a half, lies outside P, QRS and ST-T" in text
+    told = poor.to_dict()
+    assert told["beats"] == {"delineated": n - 3, "left_out": 3, "absent_waves": ["P"]}
+    assert "more than a half" in told["classes"][0]["rest_warning"]

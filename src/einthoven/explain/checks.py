@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from einthoven.errors import EinthovenError
 from einthoven.explain.background import synthetic_background
+from einthoven.explain.catalogue import METHODS, Settings, method_named
 from einthoven.explain.explaining import attribute, baselines_of
-from einthoven.explain.methods import METHODS, Settings, method_named
+from einthoven.explain.methods import run_method
 from einthoven.explain.subject import AT_ONCE, Model, RecordScore, Subject
 
 __all__ = [
@@ -84,7 +85,7 @@ def randomisation(subject: Subject, method: str, name: str, settings: Settings |
     settings = settings or Settings(steps=chosen.steps)
     k = subject.bundle.classes.index(name)
     baselines = baselines_of(subject, chosen, None, settings)
-    own = chosen.run(subject, k, baselines, settings).numpy()
+    own = run_method(chosen, subject, k, baselines, settings).numpy()
     found: dict[str, float] = {}
     for part in PARTS:
         other = RecordScore(
@@ -93,7 +94,7 @@ def randomisation(subject: Subject, method: str, name: str, settings: Settings |
             subject.x.shape[1],
             subject.facts if subject.bundle.facts else None,
         )
-        theirs = chosen.run(_with_score(subject, other), k, baselines, settings).numpy()
+        theirs = run_method(chosen, _with_score(subject, other), k, baselines, settings).numpy()
         found[part] = rank_correlation(own, theirs)
         found[f"absolute {part}"] = rank_correlation(np.abs(own), np.abs(theirs))
     return found

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from einthoven.bundle import Bundle, Prediction
-from einthoven.errors import EinthovenError, MissingExtraError, nearest
+from einthoven.errors import BundleError, EinthovenError, MissingExtraError, RecordError
 from einthoven.explain.background import synthetic_background
+from einthoven.explain.catalogue import Method, Settings, bound, check_classes, doubled, method_named
 from einthoven.explain.explanation import Explanation
-from einthoven.explain.methods import Method, Settings, bound, doubled, method_named
+from einthoven.explain.methods import run_method
 from einthoven.explain.subject import Model, RecordScore, Subject, open_subject
 from einthoven.explain.waves import Labelled, label_waves, runs_of
 from einthoven.record import Record
 
-__all__ = ["attribute", "baselines_of", "check_classes", "default_classes", "explain", "explain_subject"]
+__all__ = ["attribute", "baselines_of", "default_classes", "explain", "explain_subject"]
 
 Array = NDArray[np.float64]
 
@@ -47,8 +48,8 @@ def explain(
         model: the network, where it is at hand.
 
     Raises:
-        EinthovenError: an unknown method or class, or a sum that does not come out.
-        RecordError: the model refuses the record.
+        EinthovenError: an unknown method or class.
+        RecordError: the model refuses the record, or the sum does not come out.
         BundleError: no weights, or a network that the method is not made for.
 
     >>> from einthoven.bundle import load_bundle
@@ -110,19 +111,25 @@ def attribute(subject: Subject, method: Method, k: int, baselines: Tensor, setti
     """Attribution of one class, shape (leads, samples); a complete method's sum is held against the gain.
 
     Raises:
-        EinthovenError: the sum does not come out, with as many steps as are worth taking.
+        RecordError: the sum does not come out, with as many steps as are worth taking.
+        BundleError: it does not come out, because the method's rule does not hold for the network.
     """
     tries = doubled(settings) if method.integrates else [settings]
     for each in tries:
-        found = method.run(subject, k, baselines, each)
+        found = run_method(method, subject, k, baselines, each)
         gap = float(found.sum(dtype=torch.float64)) - gain
         if not method.complete or abs(gap) <= bound(gain, settings):
             return found
-    why = f"with {tries[-1].steps} steps" if method.integrates else "its rule does not hold for this network's layers"
-    raise EinthovenError(
+    said = (
         f"{method.words}: its parts sum to {gain + gap:.3f}, but the score of {subject.bundle.classes[k]} gained "
-        f"{gain:.3f} ({why}; allowed is a difference of {bound(gain, settings):.3f}); "
-        + ("take more steps" if method.integrates else "use method eg, which gives SHAP values of any network")
+        f"{gain:.3f}, and a difference of {bound(gain, settings):.3f} is allowed"
+    )
+    if method.integrates:
+        name = subject.record.record_id or "record"
+        raise RecordError(f"{name}: {said}, with {tries[-1].steps} steps as with fewer; take more steps")
+    raise BundleError(
+        f"{said}: the rule does not hold for this network's layers; use method eg, which gives SHAP values of any "
+        "network"
     )
 
 
@@ -130,20 +137,6 @@ def default_classes(prediction: Prediction) -> tuple[str, ...]:
     """The classes that were found, or the likeliest one where none was."""
     present = tuple(finding.name for finding in prediction.findings if finding.present)
     return present or (max(prediction.findings, key=lambda finding: finding.probability).name,)
-
-
-def check_classes(bundle: Bundle, classes: Sequence[str]) -> None:
-    """Refuse a class that the model does not know.
-
-    Raises:
-        EinthovenError: there is one.
-    """
-    for name in classes:
-        if name not in bundle.classes:
-            raise EinthovenError(
-                f"{bundle.name} knows no class {name!r}{nearest(name, bundle.classes)}; "
-                f"its classes are {', '.join(bundle.classes)}"
-            )
 
 
 def baselines_of(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.bundle import Finding, Prediction
-from einthoven.explain.methods import METHODS
+from einthoven.explain.catalogue import METHODS
 from einthoven.explain.waves import WAVES, Labelled
+from einthoven.explain.wording import beats_sentence, qrs_check, rest_sentence, sum_sentence
 from einthoven.record import Record
 
 __all__ = ["NOT_A_DEVICE", "Explanation", "WaveShare", "wave_shares"]
@@ -123,15 +124,42 @@ class Explanation:
             return ()
         return wave_shares(self.of(name), self.waves.labels)
 
+    def share_of(self, name: str, wave: str) -> WaveShare | None:
+        """One of the shares; None where no waves are known or nothing speaks for the class."""
+        found = [share for share in self.wave_shares(name) if share.wave == wave and np.isfinite(share.positive)]
+        return found[0] if found else None
+
+    def rest_warning(self, name: str) -> str:
+        """A sentence where most of what speaks for a class lies outside all waves; else empty."""
+        rest = self.share_of(name, "rest")
+        return rest_sentence(rest.positive) if rest else ""
+
+    def qrs_check(self, name: str) -> dict[str, Any] | None:
+        """Whether a conduction disturbance is seen in the QRS complex; None for other classes, or without time."""
+        if not METHODS[self.method].by_time:
+            return None
+        qrs = self.share_of(name, "QRS")
+        return qrs_check(name, qrs.ratio if qrs else None)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without the attributions themselves."""
+        waves = self.waves
         return {
             "record_id": self.record.record_id,
             "model": self.bundle,
             "method": self.method,
             "method_in_words": METHODS[self.method].words,
+            "meaning": METHODS[self.method].meaning,
             "unit": self.unit,
             "compared_with": self.compared_with,
+            "beats": None
+            if waves is None
+            else {
+                "delineated": len(waves.peaks) - waves.n_left_out,
+                "left_out": waves.n_left_out,
+                "absent_waves": list(waves.absent),
+            },
+            "beats_in_words": beats_sentence(self),
             "classes": [self._class_dict(k, name) for k, name in enumerate(self.classes)],
             "prediction": self.prediction.to_dict(),
             "notes": [*self.notes, NOT_A_DEVICE],
@@ -146,6 +174,8 @@ class Explanation:
             "log_odds": _number(self.scores[k]),
             "reference_log_odds": _number(self.reference[k]),
             "completeness_gap": _number(self.gap[k]),
+            "sum": _number(self.attribution[k].sum(dtype=np.float64)),
+            "sum_in_words": sum_sentence(self, name),
             "leads": [
                 {"lead": lead, "contribution": _number(added), "importance": _number(share)}
                 for lead, added, share in lead_rows
@@ -159,6 +189,8 @@ class Explanation:
                 }
                 for share in self.wave_shares(name)
             ],
+            "rest_warning": self.rest_warning(name) or None,
+            "qrs": self.qrs_check(name),
             "facts": {fact: _number(values[k]) for fact, values in self.facts.items()},
         }
 

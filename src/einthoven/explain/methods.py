@@ -1,91 +1,47 @@
-"""The methods, as a table: what each computes, what it is compared with, and what it promises.
+"""How each method is computed: functions from (subject, class, baselines, settings) to (leads, samples).
 
-One idea: every method is a function from (subject, class, baselines, settings) to (leads, samples); the rest is data.
+One idea: Captum does the mathematics on one differentiable function of the record; here is how it is asked.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from captum.attr import FeatureAblation, IntegratedGradients, LayerAttribution, LayerGradCam
 from torch import Tensor, nn
 
-from einthoven.errors import BundleError, EinthovenError, RecordError, nearest
+from einthoven.errors import BundleError, RecordError
+from einthoven.explain.catalogue import Method, Settings
 from einthoven.explain.deeplift import deeplift
 from einthoven.explain.subject import AT_ONCE, Subject
 from einthoven.explain.waves import WAVES, label_waves, runs_of
 from einthoven.models._network import Network
 
-__all__ = ["LOGIT", "METHODS", "RELATIVE", "Method", "Settings", "method_named"]
-
-LOGIT = "contribution to the log-odds of the class"
-RELATIVE = "relative: 0 to 1, 1 where the evidence is strongest"
-_ROUNDS = 3  # how often steps are doubled before a method is called incomplete
-_REFERENCES = {
-    "flat": "a flat line at 0 mV",
-    "background": "background records",
-    "bridged": "straight lines in place of the wave",
-    "none": "nothing",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How an attribution is computed.
-
-    Attributes:
-        steps: of the path integral; doubled up to three times where the sum does not come out.
-        n_background: records of the background, where a method compares with one.
-        seed: of the synthetic background and of everything that is drawn.
-        tolerance: how far the sum of a complete method may be from what the score gained, as a share of the gain.
-        least: or in log-odds, whichever is more.
-    """
-
-    steps: int = 50
-    n_background: int = 16
-    seed: int = 0
-    tolerance: float = 0.05
-    least: float = 0.05
-
+__all__ = ["run_method"]
 
 Run = Callable[[Subject, int, Tensor, Settings], Tensor]
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """One method.
+def run_method(method: Method, subject: Subject, k: int, baselines: Tensor, settings: Settings) -> Tensor:
+    """Attribute the log-odds of a class to leads and samples.
 
-    Attributes:
-        words: what it is.
-        run: computes it: (subject, class, baselines (n, leads, samples), settings) to (leads, samples).
-        reference: what the record is compared with.
-        complete: whether the attribution promises to sum to what the score gained over the reference.
-        unit: of the attribution.
-        by_lead: whether leads differ.
-        by_time: whether moments differ.
-        steps: of the path integral by default.
-        integrates: whether more steps make the sum more exact.
+    Args:
+        method: of the catalogue.
+        subject: a record that is ready.
+        k: number of the class.
+        baselines: what the record is compared with, shape (n, leads, samples), mV.
+        settings: steps and seed.
+
+    Returns:
+        Shape (leads, samples), in the method's unit.
+
+    Raises:
+        BundleError: the method is not made for this network.
+        RecordError: waves shall be occluded, and no beats are clear.
     """
-
-    words: str
-    run: Run
-    reference: Literal["flat", "background", "bridged", "none"]
-    complete: bool = False
-    unit: str = LOGIT
-    by_lead: bool = True
-    by_time: bool = True
-    steps: int = 50
-    integrates: bool = False
-
-    @property
-    def compared_with(self) -> str:
-        """The reference in words."""
-        return _REFERENCES[self.reference]
+    return _RUNS[method.name](subject, k, baselines, settings)
 
 
 def _integrated_gradients(subject: Subject, k: int, baselines: Tensor, settings: Settings) -> Tensor:
@@ -188,62 +144,12 @@ def _ablate(subject: Subject, k: int, baseline: Tensor, groups: Tensor) -> Tenso
     return lost / sizes
 
 
-METHODS: dict[str, Method] = {
-    "ig": Method(
-        "integrated gradients (Sundararajan et al. 2017)",
-        _integrated_gradients,
-        "flat",
-        complete=True,
-        integrates=True,
-    ),
-    "eg": Method(
-        "expected gradients (Erion et al. 2021): SHAP values, integrated gradients averaged over a background",
-        _integrated_gradients,
-        "background",
-        complete=True,
-        steps=12,
-        integrates=True,
-    ),
-    "deeplift": Method(
-        "DeepLIFT-SHAP (Shrikumar et al. 2017; Lundberg and Lee 2017), rescale rule",
-        _deeplift,
-        "background",
-        complete=True,
-    ),
-    "gradcam": Method(
-        "Grad-CAM (Selvaraju et al. 2017) of the last features over time; the same for all leads",
-        _grad_cam,
-        "none",
-        unit=RELATIVE,
-        by_lead=False,
-    ),
-    "occlusion-leads": Method("occlusion of each lead", _occlude_leads, "flat", by_time=False),
-    "occlusion-waves": Method(
-        "occlusion of each lead's P, QRS, ST-T and rest, in all beats", _occlude_waves, "bridged"
-    ),
-    "occlusion-beats": Method(
-        "occlusion of each wave of each beat, in all leads", _occlude_beats, "bridged", by_lead=False
-    ),
+_RUNS: dict[str, Run] = {
+    "ig": _integrated_gradients,
+    "eg": _integrated_gradients,
+    "deeplift": _deeplift,
+    "gradcam": _grad_cam,
+    "occlusion-leads": _occlude_leads,
+    "occlusion-waves": _occlude_waves,
+    "occlusion-beats": _occlude_beats,
 }
-
-
-def method_named(name: str) -> Method:
-    """Return a method of the table.
-
-    Raises:
-        EinthovenError: there is no such method.
-    """
-    if name not in METHODS:
-        raise EinthovenError(f"unknown method {name!r}{nearest(name, METHODS)}; methods are {', '.join(METHODS)}")
-    return METHODS[name]
-
-
-def doubled(settings: Settings) -> list[Settings]:
-    """Settings to try one after the other: with twice the steps each time."""
-    steps = [settings.steps * 2**k for k in range(_ROUNDS + 1)]
-    return [Settings(n, settings.n_background, settings.seed, settings.tolerance, settings.least) for n in steps]
-
-
-def bound(gain: float, settings: Settings) -> float:
-    """How far the sum of an attribution may be from what the score gained."""
-    return max(settings.tolerance * math.fabs(gain), settings.least)

@@ -28,10 +28,19 @@ class Labelled:
     Attributes:
         labels: of each sample, position in ``WAVES``, shape (samples,).
         peaks: samples of the R peaks.
+        delineated: which of the beats got waves; those of another shape than the most frequent one did not.
+        absent: waves that the beats do not have, or whose bounds are not clear.
     """
 
     labels: Labels
     peaks: NDArray[np.int64]
+    delineated: NDArray[np.bool_]
+    absent: tuple[str, ...]
+
+    @property
+    def n_left_out(self) -> int:
+        """Beats without waves."""
+        return int((~self.delineated).sum())
 
 
 def label_waves(record: Record) -> Labelled | None:
@@ -52,15 +61,16 @@ def label_waves(record: Record) -> Labelled | None:
     if beat is None or waves is None:
         return None
     first = (record.n_samples - min(record.n_samples, round(MAX_S * record.fs))) // 2
-    labels = np.zeros(record.n_samples, np.int8)
-    at = first + peaks / FS * record.fs
+    labels, at = np.zeros(record.n_samples, np.int8), first + peaks / FS * record.fs
     # QRS last: where waves meet, the complex has the sample.
-    for name, span in (("P", waves.p), ("ST-T", waves.t), ("QRS", waves.qrs)):
+    spans = {"P": waves.p, "ST-T": waves.t, "QRS": waves.qrs}
+    for name, span in spans.items():
         if span is not None:
             on, off = ((edge - beat.before) / FS * record.fs for edge in (span.on, span.off))
             for peak in at[alike]:
                 labels[max(0, round(peak + on)) : max(0, round(peak + off) + 1)] = WAVES.index(name)
-    return Labelled(labels, np.clip(np.rint(at).astype(np.int64), 0, record.n_samples - 1))
+    peaks = np.clip(np.rint(at).astype(np.int64), 0, record.n_samples - 1)
+    return Labelled(labels, peaks, alike, tuple(name for name, span in spans.items() if span is None))
 
 
 def runs_of(labels: NDArray[np.integer]) -> list[tuple[int, int, int]]:

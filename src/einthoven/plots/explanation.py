@@ -1,37 +1,79 @@
-"""Explanations as pictures: on the ECG itself, per lead, and on the average beat of many records.
+"""An explanation on the ECG itself: colour behind the trace, with its scale and its sum.
 
 One idea: colour says for or against, its strength says how much; the trace stays black, so that the ECG stays readable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from einthoven.plots.inline import PALETTE
-from einthoven.plots.layout import STYLE
-from einthoven.plots.paper import _MARGIN, _PULSE, Layout, draw_ecg
+from einthoven.plots.paper import Layout, draw_ecg
 from einthoven.record import Record
 
-__all__ = ["beat_map_figure", "draw_explanation", "lead_bars_figure"]
+__all__ = ["AGAINST", "FOR", "NORMAL", "Scale", "draw_explanation", "full_colour"]
 
 Array = NDArray[np.floating]
 
 # Differ in lightness too, so that a grey print and a colour-blind reader can tell them apart.
-_FOR, _AGAINST, _NORMAL = "#e8590c", "#1c5fa8", "#1a7a5b"
+FOR, AGAINST, NORMAL = "#e8590c", "#1c5fa8", "#1a7a5b"
 _SMOOTH_S = 0.05
+_WIDE_S = 0.02  # a steep stroke is marked this far to both sides, or nobody would see its colour
 _FULL = 99.5  # percentile of absolute values that has the full colour
 _LEAST = 0.08  # share of it below which nothing is painted
-_BAND_MM = 5.0
-_LETTER_MM = 1.4  # of the legend
+_BAND_MM, _MARGIN_MM, _GAP_MM = 5.0, 5.0, 0.7
+_PART_S = 10.0  # that a sheet shows
+_TALL_MV = 1.9  # above it, traces of neighbouring rows would cross at 10 mm/mV
+_WIDE_MM = 200.0  # a sheet that is narrower has no room for everything in one line
+_PAPER = "#fffafa"
+
+
+class Scale(NamedTuple):
+    """What colours mean.
+
+    Attributes:
+        full: value that has the full colour.
+        unit: of the values, for one sample.
+        words: of what is above 0 and of what is below it.
+        normal: whether what is above 0 is green: a normal ECG is no abnormality.
+        signed: whether there are values below 0.
+    """
+
+    full: float
+    unit: str
+    words: tuple[str, str] = ("speaks for it", "speaks against it")
+    normal: bool = False
+    signed: bool = True
+
+    def colours(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Colour with transparency of values as shares of ``full``, shape (n, 4)."""
+        both = np.array([to_rgba(NORMAL if self.normal else FOR), to_rgba(AGAINST)])
+        rgba = both[(values < 0).astype(int)]
+        rgba[:, 3] = np.clip(np.abs(values), 0, 1) ** 0.7 * 0.75
+        return rgba
+
+
+def full_colour(attribution: NDArray[np.floating], fs: float) -> float:
+    """Value that has the full colour: the 99.5th percentile of absolute values, averaged over 0.05 s.
+
+    Args:
+        attribution: shape (leads, samples), or (classes, leads, samples) for a scale that classes share.
+        fs: samples per second.
+    """
+    values = np.asarray(attribution).reshape(-1, attribution.shape[-1])
+    return max(float(np.percentile(np.abs(_smooth(values, round(_SMOOTH_S * fs))), _FULL)), 1e-12)
 
 
 def draw_explanation(
@@ -39,23 +81,23 @@ def draw_explanation(
     attribution: NDArray[np.floating],
     *,
     title: str,
-    normal: bool = False,
-    signed: bool = True,
+    scale: Scale | None = None,
+    caption: str = "",
     layout: Layout | None = None,
     footer: str = "Not a medical device.",
-    words: tuple[str, str] = ("speaks for it", "speaks against it"),
 ) -> Figure:
     """Draw an ECG with a marker behind its trace wherever the model's answer comes from.
+
+    Of records above 10 s the 10 s are drawn where most of the attribution lies. Tall traces are drawn at 5 mm/mV.
 
     Args:
         record: as the model saw it.
         attribution: shape (leads, samples) of the record.
         title: first line of the sheet.
-        normal: paint what speaks for the class in green: a normal ECG is no abnormality.
-        signed: whether values below 0 speak against the class.
+        scale: what colours mean; by default their own, in the unit of the values.
+        caption: second line: what all values sum to.
         layout: as of ``draw_ecg``.
         footer: last line.
-        words: of the legend.
 
     Raises:
         ValueError: the attribution has another shape than the record.
@@ -63,21 +105,25 @@ def draw_explanation(
     """
     if attribution.shape != record.signal.shape:
         raise ValueError(f"the attribution has shape {attribution.shape}, the record {record.signal.shape}")
-    figure = draw_ecg(record.with_(notes=()), layout=layout, title=title)
-    (axes,) = figure.axes
+    scale = scale or Scale(full_colour(attribution, record.fs), "per sample")
     values = _smooth(attribution, round(_SMOOTH_S * record.fs))
-    full = max(float(np.percentile(np.abs(values), _FULL)), 1e-12)
-    colours = (_NORMAL if normal else _FOR, _AGAINST)
-    for line in list(axes.get_lines()):
-        if (gid := str(line.get_gid())) in record.leads:
-            _mark(
-                axes,
-                np.asarray(line.get_xydata(), np.float64),
-                values[record.leads.index(gid)] / full,
-                record.fs,
-                colours,
-            )
-    _legend(axes, colours, words, signed, footer)
+    start_s = _strongest_part(values, record.fs)
+    tall = record.n_samples and np.nanmax(np.abs(record.signal), initial=0.0) > _TALL_MV
+    figure = draw_ecg(
+        record.with_(notes=(), statements={}), layout=layout, title=title, start_s=start_s, gain_mm_mv=5 if tall else 10
+    )
+    FigureCanvasAgg(figure)  # measures texts; it becomes the figure's own
+    (axes,) = figure.axes
+    lines = [line for line in axes.get_lines() if str(line.get_gid()) in record.leads]
+    traces = [np.asarray(line.get_xydata(), np.float64) for line in lines]
+    origin, begin = min(trace[0, 0] for trace in traces), round(start_s * record.fs)
+    for line, trace in zip(lines, traces, strict=True):
+        own = values[record.leads.index(str(line.get_gid()))] / scale.full
+        _mark(axes, trace, own[begin:], record.fs, origin, scale)
+    _move_names(axes, record.leads, traces)
+    if record.duration_s > _PART_S:
+        caption += f"   Shown are {start_s:g} s to {start_s + _PART_S:g} s of {record.duration_s:g} s."
+    _write(axes, title, caption, footer, scale)
     return figure
 
 
@@ -88,113 +134,108 @@ def _smooth(x: Array, n: int) -> NDArray[np.float64]:
     return np.stack([np.convolve(row, np.full(n, 1 / n), "valid") for row in padded])
 
 
-def _mark(axes: Axes, points: Array, values: NDArray[np.float64], fs: float, colours: tuple[str, str]) -> None:
+def _strongest_part(values: NDArray[np.float64], fs: float) -> float:
+    """Second at which the 10 s begin that have most of the attribution; 0 in records that are no longer."""
+    n, step = round(_PART_S * fs), round(fs)
+    starts = np.arange(0, max(values.shape[1] - n, 0) + 1, step)
+    summed = np.concatenate([[0.0], np.cumsum(np.abs(values).sum(axis=0))])
+    return float(starts[np.argmax(summed[np.minimum(starts + n, len(summed) - 1)] - summed[starts])] / fs)
+
+
+def _mark(
+    axes: Axes, points: NDArray[np.float64], values: NDArray[np.float64], fs: float, origin: float, scale: Scale
+) -> None:
     """A translucent band behind one trace, upright at every sample, so that it follows steep and flat parts alike."""
     x, y = points.T
     speed = (x[-1] - x[0]) / max(len(x) - 1, 1) * fs
-    first = round((x[0] - _MARGIN - _PULSE) / speed * fs)
+    first = round((x[0] - origin) / speed * fs)
     own = values[first : first + len(x)]
     between = (own[1:] + own[:-1]) / 2
+    low, high = np.fmin(y[:-1], y[1:]), np.fmax(y[:-1], y[1:])
+    low, high = -_widest(-low, round(_WIDE_S * fs)) - _BAND_MM / 2, _widest(high, round(_WIDE_S * fs)) + _BAND_MM / 2
     seen = (np.abs(between) >= _LEAST) & np.isfinite(y[1:] + y[:-1])
-    low, high = np.fmin(y[:-1], y[1:]) - _BAND_MM / 2, np.fmax(y[:-1], y[1:]) + _BAND_MM / 2
     corners = np.stack([(x[:-1], low), (x[1:], low), (x[1:], high), (x[:-1], high)]).transpose(2, 0, 1)
-    rgba = np.array([to_rgba(colour) for colour in colours])[(between < 0).astype(int)]
-    rgba[:, 3] = np.clip(np.abs(between), 0, 1) ** 0.7 * 0.75
     axes.add_collection(
         PolyCollection(
-            list(corners[seen]), facecolors=rgba[seen], edgecolors="none", antialiaseds=False, zorder=1.5, gid="marker"
+            list(corners[seen]),
+            facecolors=scale.colours(between[seen]),
+            edgecolors="none",
+            antialiaseds=False,
+            zorder=1.5,
+            gid="marker",
         )
     )
 
 
-def _legend(axes: Axes, colours: tuple[str, str], words: tuple[str, str], signed: bool, footer: str) -> None:
-    x, right = _MARGIN, axes.get_xlim()[1]
-    for colour, word in list(zip(colours, words, strict=True))[: 2 if signed else 1]:
-        axes.add_patch(Rectangle((x, 2.6), 7, 2.8, facecolor=colour, alpha=0.7, zorder=4, gid="legend"))
-        axes.text(x + 8.5, 4.0, word, fontsize=7.5, va="center", color=PALETTE["ink"], zorder=4, parse_math=False)
-        x += 14 + _LETTER_MM * len(word)
-    axes.text(right - _MARGIN, 4.0, footer, fontsize=7, va="center", ha="right", color=PALETTE["ink"], zorder=4)
+def _widest(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Largest value within ``n`` neighbours; NaN only where all are."""
+    padded = np.pad(values, n, constant_values=np.nan)
+    return np.asarray(np.fmax.reduce([padded[k : k + len(values)] for k in range(2 * n + 1)]))
 
 
-@matplotlib.rc_context(STYLE)
-def lead_bars_figure(
-    leads: Sequence[str],
-    values: Mapping[str, Sequence[float]],
-    errors: Mapping[str, Sequence[float]],
-    *,
-    label: str,
-    title: str = "",
-) -> Figure:
-    """Bars of each lead, one panel for each class, with error bars.
+def _move_names(axes: Axes, names: Collection[str], traces: Sequence[NDArray[np.float64]]) -> None:
+    """Move each lead's name to the nearest place where no trace crosses it."""
+    segments = np.concatenate([np.stack([trace[:-1], trace[1:]], axis=1) for trace in traces])  # (n, 2 ends, x and y)
+    segments = segments[np.isfinite(segments).all(axis=(1, 2))]
+    low, high = segments.min(axis=1), segments.max(axis=1)
+    moves = sorted(((dx, dy) for dx in range(0, 13, 2) for dy in range(-3, 9)), key=lambda move: np.hypot(*move))
+    for text in axes.texts:
+        if text.get_text() in names:
+            x, y, right, top = np.add(_box(axes, text), (-_GAP_MM, -_GAP_MM, _GAP_MM, _GAP_MM)).tolist()
 
-    Args:
-        leads: names.
-        values: of each class, one value per lead.
-        errors: likewise, half the length of the bar; NaN where unknown.
-        label: of the axis: what the bars are, in which unit.
-        title: above all.
-    """
-    width, panel = 6.4, 1.45
-    height = 0.55 + panel * len(values) + 0.45
-    figure = Figure(figsize=(width, height))
-    x = np.arange(len(leads))
-    for k, (name, row) in enumerate(values.items()):
-        bottom = height - 0.45 - panel * (k + 1) + 0.28
-        axes = figure.add_axes((0.75 / width, bottom / height, (width - 0.9) / width, (panel - 0.42) / height))
-        colour = _NORMAL if name == "NORM" else PALETTE["series-1"]
-        axes.bar(x, row, color=colour, width=0.68)
-        axes.errorbar(x, row, yerr=errors[name], fmt="none", ecolor=PALETTE["ink"], elinewidth=1, capsize=2)
-        axes.axhline(0, color=PALETTE["muted"], linewidth=0.7)
-        axes.set_xticks(x, leads)
-        axes.grid(axis="x", visible=False)
-        axes.set_title(name, fontsize=9, pad=3, parse_math=False)
-    figure.text(0.16 / width, 0.5, label, rotation=90, va="center", ha="center", fontsize=8.5, color=PALETTE["ink"])
-    figure.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, va="center", parse_math=False)
-    return figure
+            def crossings(move: tuple[int, int], box: tuple[float, ...] = (x, y, right, top)) -> int:
+                from_, to = np.array(box[:2]) + move, np.array(box[2:]) + move
+                return int(((low <= to) & (high >= from_)).all(axis=1).sum())
+
+            dx, dy = min(moves, key=crossings)  # the first of equals: the nearest
+            text.set_position((text.get_position()[0] + dx, text.get_position()[1] + dy))
+            text.set_path_effects([withStroke(linewidth=2, foreground=_PAPER)])
 
 
-@matplotlib.rc_context(STYLE)
-def beat_map_figure(
-    beat: Array,
-    signal: Array,
-    leads: Sequence[str],
-    fs: float,
-    before_s: float,
-    *,
-    title: str,
-    label: str,
-    normal: bool = False,
-) -> Figure:
-    """Average attribution around the R peak, leads by time, with the average beat of each lead drawn over it.
+def _box(axes: Axes, text: Text) -> tuple[float, float, float, float]:
+    """Left, lower, right and upper edge of a text in mm of the paper."""
+    box = text.get_window_extent().transformed(axes.transData.inverted())
+    return box.x0, box.y0, box.x1, box.y1
 
-    Args:
-        beat: shape (leads, samples).
-        signal: mV, same shape.
-        leads: names of the rows.
-        fs: samples per second.
-        before_s: how long before the R peak the rows begin.
-        title: above.
-        label: of the colour bar: what is shown, in which unit.
-        normal: paint what speaks for the class in green.
-    """
-    row_height = 0.42
-    width, height = 6.4, 0.95 + row_height * len(leads)
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes((0.6 / width, 0.5 / height, (width - 1.65) / width, (height - 0.95) / height))
-    bar = figure.add_axes(((width - 0.9) / width, 0.5 / height, 0.14 / width, (height - 0.95) / height))
-    full = max(float(np.abs(beat).max()), 1e-12)
-    ramp = LinearSegmentedColormap.from_list("for", [_AGAINST, "#ffffff", _NORMAL if normal else _FOR])
-    extent = (-before_s, beat.shape[1] / fs - before_s, len(leads) - 0.5, -0.5)
-    image = axes.imshow(beat, cmap=ramp, vmin=-full, vmax=full, aspect="auto", extent=extent, interpolation="nearest")
-    time = (np.arange(beat.shape[1]) + 0.5) / fs - before_s
-    reach = max(float(np.percentile(np.abs(signal - np.median(signal, axis=1, keepdims=True)), 99.5)), 1e-6)
-    for k, row in enumerate(signal):
-        axes.plot(time, k - 0.45 * np.clip((row - np.median(row)) / reach, -1, 1), color=PALETTE["ink"], linewidth=0.9)
-    axes.axvline(0, color=PALETTE["muted"], linewidth=0.6, linestyle=":")
-    axes.set_yticks(range(len(leads)), leads)
-    axes.set(xlabel="seconds from the R peak")
-    axes.grid(visible=False)
-    figure.colorbar(image, cax=bar)
-    bar.set_ylabel(label, fontsize=7.5)
-    figure.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, va="center", parse_math=False)
-    return figure
+
+def _write(axes: Axes, title: str, caption: str, footer: str, scale: Scale) -> None:
+    """Caption below the title, colour scale and footer below the traces; what is too long for a sheet is smaller."""
+    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    ink: dict[str, Any] = {"color": PALETTE["ink"], "zorder": 4, "parse_math": False, "va": "center"}
+    said = axes.text(_MARGIN_MM, top - 12, caption, fontsize=8, **ink)
+    room, narrow = right - 2 * _MARGIN_MM, right < _WIDE_MM
+    end = _colour_scale(axes, scale, min(1.0, max(0.6, right / _WIDE_MM)))
+    last = axes.text(right - _MARGIN_MM, top - 16 if narrow else 2.6, footer, fontsize=7, ha="right", **ink)
+    _shrink(axes, said, room)
+    _shrink(axes, last, room if narrow else room + _MARGIN_MM - end - 4)
+    for text in axes.texts:
+        if title and text.get_text() == title:
+            text.set_text(title.replace(", probability", ",\nprobability") if narrow else title)
+            _shrink(axes, text, room - 40)  # beside it stands the paper's speed
+
+
+def _shrink(axes: Axes, text: Text, width: float) -> None:
+    left, _, right, _ = _box(axes, text)
+    if right - left > width:
+        text.set_fontsize(max(3.0, float(text.get_fontsize()) * width / (right - left)))
+
+
+def _colour_scale(axes: Axes, scale: Scale, size: float) -> float:
+    """Every colour with its value; returns where its last word ends, in mm. ``size`` is below 1 on a short sheet."""
+    ink: dict[str, Any] = {"color": PALETTE["ink"], "zorder": 4, "parse_math": False, "va": "center"}
+    x, width, n = _MARGIN_MM, 50.0 * size, 60
+    if scale.signed:
+        x = _box(axes, axes.text(x, 6.4, scale.words[1], fontsize=7.5 * size, **ink))[2] + 2
+    values = np.linspace(-1 if scale.signed else 0, 1, n + 1)
+    for k, colour in enumerate(scale.colours((values[1:] + values[:-1]) / 2)):
+        spot = (x + width * k / n, 5.0)
+        axes.add_patch(Rectangle(spot, width / n, 2.8, facecolor=tuple(colour), linewidth=0, zorder=4, gid="scale"))
+    axes.add_patch(Rectangle((x, 5.0), width, 2.8, fill=False, edgecolor=PALETTE["muted"], linewidth=0.5, zorder=4))
+    end = _box(axes, axes.text(x + width + 2, 6.4, scale.words[0], fontsize=7.5 * size, **ink))[2]
+    ticks = (-scale.full, 0.0, scale.full) if scale.signed else (0.0, scale.full)
+    for k, value in enumerate(ticks):
+        at = x + width * k / (len(ticks) - 1)
+        sign = "≥ " if value > 0 else "≤ " if value < 0 else ""
+        axes.text(at, 3.0, f"{sign}{value:+.2g}" if value else "0", fontsize=6.5 * size, ha="center", **ink)
+    unit = axes.text(x + width + 8, 3.0, scale.unit, fontsize=6.5 * size, **ink)
+    return max(end, _box(axes, unit)[2])
