@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -185,23 +185,42 @@ class Bundle:
         A record that is not fit (a lead missing beyond derivation, no heart's amplitudes, too short, too many missing
         samples) is refused by name in ``flags``; lesser faults are flagged.
         """
+        return self.predict_many([record])[0]
+
+    def predict_many(self, records: Sequence[Record]) -> list[Prediction]:
+        """Judge several records as ``predict`` does, their windows in one call of the network."""
+        begun = [self._check(record) for record in records]
+        found = [prediction for prediction, _ in begun]
+        fit = [k for k, (_, conformed) in enumerate(begun) if conformed is not None]
+        ready = [conformed for _, conformed in begun if conformed is not None]
+        if not ready:
+            return found
+        odd, looked_up = self._check_novelty(ready), [self._look_up(record) for record in ready]
+        cuts = [windows(record.signal, self.window, self.stride)[0] for record in ready]
+        rows = [np.repeat(row[None], len(cut), axis=0) for (row, _), cut in zip(looked_up, cuts, strict=True)]
+        first = np.cumsum([0, *map(len, cuts[:-1])])
+        p = aggregate(self.scores(np.concatenate(cuts), np.concatenate(rows)), first, self.how)
+        decided = self.decisions.decide(p)
+        for row, k in enumerate(fit):
+            flags = (*found[k].flags, *odd[row], *looked_up[row][1])
+            found[k] = replace(found[k], findings=self._findings(decided, row), flags=flags)
+        return found
+
+    def _check(self, record: Record) -> tuple[Prediction, Record | None]:
+        """A prediction without findings, and the conformed record, None where it is refused."""
         try:
             conformed = conform(record, self.spec)
         except ConformError as error:
-            return Prediction(record.record_id, (), (Flag("does_not_conform", str(error), True),), record.notes)
+            flag = Flag("does_not_conform", str(error), True)
+            return Prediction(record.record_id, (), (flag,), record.notes), None
         flags = check_signal(conformed.signal, self.spec.fs, self.spec.leads) + self._check_rate(record.fs)
         flags += self._check_kind(conformed.duration_s)
         if any(flag.refuse for flag in flags):
-            return Prediction(record.record_id, (), tuple(flags), conformed.notes)
+            return Prediction(record.record_id, (), tuple(flags), conformed.notes), None
         if conformed.n_samples < self.window:
             text = f"{conformed.duration_s:.2f} s is less than the model's window of {self.window / self.spec.fs:g} s"
             flags.append(Flag("padded", f"{text}; the rest was filled with zeros", False))
-        flags += self._check_novelty(conformed)
-        cut, _, _ = windows(conformed.signal, self.window, self.stride)
-        facts, more = self._look_up(conformed)
-        flags += more
-        p = aggregate(self.scores(cut, np.repeat(facts[None], len(cut), axis=0)), np.array([0]), self.how)[0]
-        return Prediction(record.record_id, self.decide(p), tuple(flags), conformed.notes)
+        return Prediction(record.record_id, (), tuple(flags), conformed.notes), conformed
 
     def _look_up(self, conformed: Record) -> tuple[NDArray[np.float32], list[Flag]]:
         """Facts of a record, and which of them nobody knows."""
@@ -230,37 +249,48 @@ class Bundle:
         text = f"the model judges single beats cut out around their R peak ({beat_s:g} s), not a recording of"
         return [Flag("no_beat", f"{text} {duration_s:.1f} s", True)]
 
-    def _check_novelty(self, conformed: Record) -> list[Flag]:
+    def _check_novelty(self, records: Sequence[Record]) -> list[list[Flag]]:
+        """Flags of each record; those of one length are measured together."""
+        flags: list[list[Flag]] = [[] for _ in records]
         if self.novelty is None:
-            return []
-        features = record_features(conformed.signal, self.spec.fs, self.spec.leads)
-        score = float(self.novelty.score(features[None])[0])
-        if score <= self.novelty.threshold:
+            return flags
+        for length in {record.n_samples for record in records}:
+            alike = [k for k, record in enumerate(records) if record.n_samples == length]
+            signals = np.stack([records[k].signal for k in alike])
+            features = record_features(signals, self.spec.fs, self.spec.leads)
+            for k, row, score in zip(alike, features, self.novelty.score(features), strict=True):
+                flags[k] = self._novelty_flags(row, float(score), self.novelty)
+        return flags
+
+    def _novelty_flags(self, features: Array, score: float, detector: Novelty) -> list[Flag]:
+        if score <= detector.threshold:
             return []
         names = feature_names(self.spec.leads)
-        odd = ", ".join(names[k] for k in self.novelty.most_unusual(features))
-        bound = f"score {score:.1f}, alarm above {self.novelty.threshold:.1f}"
+        odd = ", ".join(names[k] for k in detector.most_unusual(features))
+        bound = f"score {score:.1f}, alarm above {detector.threshold:.1f}"
         text = f"unlike the records of training ({bound}), most in {odd}"
         return [Flag("unlike_training", text, False)]
 
     def decide(self, p: Array) -> tuple[Finding, ...]:
         """Turn the scores of one record, shape (classes,), into findings."""
-        decided = self.decisions.decide(p[None])
-        return tuple(self._finding(decided, k) for k in range(len(self.classes)))
+        return self._findings(self.decisions.decide(p[None]), 0)
 
-    def _finding(self, decided: Decided, k: int) -> Finding:
+    def _findings(self, decided: Decided, row: int) -> tuple[Finding, ...]:
+        return tuple(self._finding(decided, row, k) for k in range(len(self.classes)))
+
+    def _finding(self, decided: Decided, row: int, k: int) -> Finding:
         name, limit = self.classes[k], self.decisions.thresholds[k]
         undecided = limit is None and self.kind == "multilabel"
         sure = None
         if decided.may_be_present is not None and decided.may_be_absent is not None:
-            sure = _SURE[bool(decided.may_be_present[0, k]), bool(decided.may_be_absent[0, k])]
+            sure = _SURE[bool(decided.may_be_present[row, k]), bool(decided.may_be_absent[row, k])]
         return Finding(
             name=name,
             description=self.descriptions.get(name, ""),
-            probability=float(decided.probabilities[0, k]),
+            probability=float(decided.probabilities[row, k]),
             threshold=limit,
-            present=None if undecided else bool(decided.present[0, k]),
-            overruled=bool(decided.overruled[0, k]),
+            present=None if undecided else bool(decided.present[row, k]),
+            overruled=bool(decided.overruled[row, k]),
             sure=sure,
         )
 

@@ -16,7 +16,7 @@ from einthoven.explorer.intake import (
     sample_record,
     usual_names,
 )
-from einthoven.workflow.uploads import read_uploads
+from einthoven.formats.uploads import read_uploads
 
 
 def csv(record, n_leads=12, *, header=False, scale=1.0):

@@ -147,11 +147,12 @@ def _knots(features: Array) -> Array:
 def _normal_scores(features: Array, knots: Array) -> Array:
     """Linear between the knots and, with the slope of the outermost pair, beyond them."""
     slopes = np.diff(_NORMAL) / np.diff(knots, axis=1)
-    scores = np.empty_like(features)
-    for k in range(features.shape[1]):
-        piece = np.clip(np.searchsorted(knots[k], features[:, k]) - 1, 0, len(_NORMAL) - 2)
-        scores[:, k] = _NORMAL[piece] + slopes[k, piece] * (features[:, k] - knots[k, piece])
-    return np.clip(scores, -_MOST_SCORE, _MOST_SCORE)
+    # Knots that lie below a value are counted: for one record that is much faster than a search in each column.
+    below = sum((features > knot).astype(np.int64) for knot in knots.T)
+    piece = np.clip(below - 1, 0, len(_NORMAL) - 2)
+    column = np.arange(features.shape[1])
+    scores = _NORMAL[piece] + slopes[column, piece] * (features - knots[column, piece])
+    return np.asarray(np.clip(scores, -_MOST_SCORE, _MOST_SCORE))
 
 
 def _whitening(z: Array) -> Array:

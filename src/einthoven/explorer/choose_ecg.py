@@ -13,8 +13,8 @@ from einthoven.explorer.intake import LIMITS, SAMPLES, read_again, said_on_page,
 from einthoven.explorer.memory import forget, remembered
 from einthoven.explorer.state_by_hand import state_by_hand
 from einthoven.formats import list_formats
+from einthoven.formats.uploads import Uploads, read_uploads
 from einthoven.record import Record
-from einthoven.workflow.uploads import Uploads, read_uploads
 
 __all__ = ["Taken", "choose_ecg"]
 

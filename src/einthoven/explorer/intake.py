@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from einthoven.corpora.synthetic import example_record
+from einthoven.formats.uploads import Limits, Uploads, read_uploads
 from einthoven.leads import TWELVE_LEADS
 from einthoven.record import Record
-from einthoven.workflow.uploads import Limits, Uploads, read_uploads
 
 __all__ = [
     "LIMITS",

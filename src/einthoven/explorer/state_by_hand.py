@@ -10,8 +10,8 @@ import streamlit as st
 from einthoven.explorer.frame import note
 from einthoven.explorer.intake import Preview, may_be_stated, preview_of, usual_names
 from einthoven.explorer.memory import remembered
+from einthoven.formats.uploads import Uploads
 from einthoven.leads import TWELVE_LEADS
-from einthoven.workflow.uploads import Uploads
 
 __all__ = ["state_by_hand"]
 

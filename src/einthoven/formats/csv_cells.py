@@ -8,7 +8,8 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["Dialect", "detect_dialect", "is_number", "split_text", "table"]
 _CHUNK_ROWS = 8192  # a row of Python strings takes ten times the memory of its numbers
 _MAX_COLUMNS = 512
 _EMPTY = {"", "nan", "na", "n/a", "null", "none", "-"}
+_JSON_ONLY = '"[{tf'  # strings, lists, objects, true and false are JSON, but no numbers
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
@@ -144,10 +146,20 @@ def _fast(lines: list[str], dialect: Dialect, width: int) -> NDArray[np.float64]
     if "_" in text or "n" in text or "N" in text:
         return None
     try:
-        values = np.fromiter(map(float, text.split(separator)), np.float64, len(lines) * width)
-    except ValueError:
+        values = np.fromiter(_numbers(text, separator), np.float64, len(lines) * width)
+    except (ValueError, OverflowError):
         return None
     return values.reshape(-1, width) if np.isfinite(values).all() else None
+
+
+def _numbers(text: str, separator: str) -> Iterable[float]:
+    """Parse numbers as a JSON list, which is four times faster, where they are written as JSON has them."""
+    if separator == "," and not any(mark in text for mark in _JSON_ONLY):
+        from pydantic_core import from_json
+
+        with suppress(ValueError):  # "+1" and ".5" are numbers, but not JSON's
+            return from_json(f"[{text}]", cache_strings=False)
+    return map(float, text.split(separator))
 
 
 def _careful(lines: list[str], first_row: int, dialect: Dialect, width: int, name: str) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ One idea: numbers that no network made, to ask whether a record resembles those 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def feature_names(leads: Sequence[str]) -> tuple[str, ...]:
     """Names of the features in the order of ``record_features``."""
     own = [f"{what} of {lead}" for what in _PER_LEAD for lead in leads]
     pairs = [f"correlation of {a} and {b}" for k, a in enumerate(leads) for b in leads[k + 1 :]]
-    laws = [f"Einthoven's law in {lead}" for lead, _ in _laws(leads)]
+    laws = [f"Einthoven's law in {lead}" for lead, _ in _laws(tuple(leads))]
     means = [f"mean {what}" for what in _PER_LEAD]
     return (*own, *pairs, *laws, "strength of the beat", "interval of the beat", "sharpness of the beat", *means)
 
@@ -123,10 +124,12 @@ def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) ->
 
 
 def _bands(z: NDArray[np.float32], fs: float) -> list[Array]:
-    power = np.abs(np.fft.rfft(z, axis=-1)) ** 2
+    spectrum = np.fft.rfft(z, axis=-1)
+    power = spectrum.real**2 + spectrum.imag**2
     hz = np.fft.rfftfreq(z.shape[-1], 1 / fs)
     total = np.maximum(power.sum(axis=-1), 1e-12)
-    shares = [power[..., (hz >= low) & (hz < high)].sum(axis=-1) / total for low, high in _BANDS_HZ]
+    edges = [np.searchsorted(hz, band) for band in _BANDS_HZ]
+    shares = [power[..., first:last].sum(axis=-1) / total for first, last in edges]
     return [np.log10(np.maximum(share, _SHARE_FLOOR)) for share in shares]
 
 
@@ -156,13 +159,14 @@ def _fisher(r: NDArray[np.floating]) -> Array:
     return np.asarray(np.arctanh(np.clip(r, -_LARGEST_CORRELATION, _LARGEST_CORRELATION)))
 
 
-def _laws(leads: Sequence[str]) -> list[tuple[str, dict[str, float]]]:
+@lru_cache(maxsize=64)
+def _laws(leads: tuple[str, ...]) -> tuple[tuple[str, dict[str, float]], ...]:
     limb = [lead for lead in LIMB_LEADS if lead in leads]
-    return [(lead, limb_lead_weights(lead, limb[:2]) or {}) for lead in limb[2:]]
+    return tuple((lead, limb_lead_weights(lead, limb[:2]) or {}) for lead in limb[2:])
 
 
 def _law_residuals(x: NDArray[np.float32], leads: Sequence[str]) -> list[Array]:
-    laws = _laws(leads)
+    laws = _laws(tuple(leads))
     row = {lead: k for k, lead in enumerate(leads)}
     limb = x[:, [row[lead] for lead in LIMB_LEADS if lead in row]]
     size = np.maximum(np.sqrt((limb.astype(np.float64) ** 2).mean(axis=(1, 2))), _FLOOR_MV) if laws else np.ones(len(x))
