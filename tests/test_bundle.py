@@ -10,12 +10,14 @@ import torch
 
 from einthoven.bundle import digest_of, list_pretrained, load_bundle, to_probabilities
 from einthoven.bundling import save_bundle, update_bundle
+from einthoven.corpora.synthetic import example_record
 from einthoven.decisions import Plan, Rule
 from einthoven.errors import BundleError
 from einthoven.leads import TWELVE_LEADS
 from einthoven.models import Classifier, Scaling, create_model, list_models
 from einthoven.record import Record
 from einthoven.spec import SignalSpec
+from einthoven.workflow.heartbeats import judge_beats, judges_beats
 
 CLASSES = ["A", "B", "C"]
 UNFITTED = Plan(tuple(CLASSES), "multilabel", "platt", Rule("f1"), 0.1, {}).unfitted().to_dict()
@@ -208,9 +210,14 @@ def test_softmax_sums_to_one_and_sigmoid_is_per_class():
 def test_every_pretrained_bundle_loads_and_has_a_card(name):
     bundle = load_bundle(name)
     card = (bundle.path / "README.md").read_text()
-    for words in ("Not a medical device", "Data and licence", "CC BY 4.0", "Limits", "Macro AUROC", "```yaml"):
+    for words in ("Not a medical device", "Data and licence", "doi.org", "Limits", "Macro AUROC", "```yaml"):
         assert words in card
-    assert len(bundle.predict(_ecg()).findings) == len(bundle.classes)
+    if judges_beats(bundle):
+        assert "einthoven beats" in card
+        assert judge_beats(bundle, example_record("NORM")).counts()["N"] > 5
+    else:
+        assert "CC BY 4.0" in card
+        assert len(bundle.predict(_ecg()).findings) == len(bundle.classes)
     assert load_bundle(name, backend="torch").classes == bundle.classes
 
 

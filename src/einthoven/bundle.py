@@ -49,6 +49,7 @@ __all__ = [
 FORMAT_VERSION = 2
 NOVELTY_FILE = "novelty.safetensors"
 PRETRAINED = Path(__file__).parent / "pretrained"
+_FIRST = "ptbxl-superdiagnostic"
 _PROBE_TOLERANCE = 2e-3  # logits; runtimes and processors differ in the fifth digit, wrong weights in the first
 
 Array = NDArray[np.float64]
@@ -247,7 +248,7 @@ class Bundle:
         if beat_s >= MIN_DURATION_S or duration_s <= 2 * beat_s:
             return []
         text = f"the model judges single beats cut out around their R peak ({beat_s:g} s), not a recording of"
-        return [Flag("no_beat", f"{text} {duration_s:.1f} s", True)]
+        return [Flag("no_beat", f"{text} {duration_s:.1f} s; einthoven beats finds and judges those of a recording", True)]
 
     def _check_novelty(self, records: Sequence[Record]) -> list[list[Flag]]:
         """Flags of each record; those of one length are measured together."""
@@ -311,8 +312,9 @@ def digest_of(about: Mapping[str, Any]) -> str:
 
 
 def list_pretrained() -> tuple[str, ...]:
-    """Names of the bundles that come with the package."""
-    return tuple(sorted(path.parent.name for path in PRETRAINED.glob("*/bundle.json")))
+    """Names of the bundles that come with the package; the one to begin with is the first."""
+    names = (path.parent.name for path in PRETRAINED.glob("*/bundle.json"))
+    return tuple(sorted(names, key=lambda name: (name != _FIRST, name)))
 
 
 def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None = None) -> Bundle:

@@ -67,7 +67,8 @@ def model_card(about: Json, judgements: Sequence[Json]) -> str:
 def _use(about: Json) -> str:
     """Commands that work, with every form that computes."""
     forms = [name for name, each in about.get("artefacts", {}).items() if each["kind"]]
-    command = f"einthoven predict {about['name']} my-ecg.csv"
+    verb, file = ("beats", "recording.hea") if about["provenance"].get("before_r_s") else ("predict", "my-ecg.csv")
+    command = f"einthoven {verb} {about['name']} {file}"
     lines = "\n".join([command, *(f"{command} --backend {form}" for form in forms)])
     where = f"Write the folder of this card for `{about['name']}`, unless that is the name of a pretrained model here."
     return f"```\n{lines}\n```\n\n{where}"
