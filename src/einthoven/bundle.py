@@ -247,8 +247,11 @@ class Bundle:
         beat_s = self.about["provenance"].get("record_s", np.inf)
         if beat_s >= MIN_DURATION_S or duration_s <= 2 * beat_s:
             return []
-        text = f"the model judges single beats cut out around their R peak ({beat_s:g} s), not a recording of"
-        return [Flag("no_beat", f"{text} {duration_s:.1f} s; einthoven beats finds and judges those of a recording", True)]
+        text = (
+            f"the model judges single beats cut out around their R peak ({beat_s:g} s), not a recording of "
+            f"{duration_s:.1f} s; einthoven beats finds and judges those of a recording"
+        )
+        return [Flag("no_beat", text, True)]
 
     def _check_novelty(self, records: Sequence[Record]) -> list[list[Flag]]:
         """Flags of each record; those of one length are measured together."""

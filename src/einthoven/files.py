@@ -22,7 +22,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Raises:
         EinthovenError: the disk is full or the folder cannot be written; nothing is left behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # two machines may have a process of this number
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

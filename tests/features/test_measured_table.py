@@ -57,9 +57,8 @@ def test_two_processes_measure_what_one_does(untouched):
     assert steps[-1] == (70, 70)
 
 
-def test_what_is_measured_is_not_measured_again(untouched, monkeypatch):
-    monkeypatch.setattr(table, "as_finished", None)
-    assert len(measure_dataset(untouched).values) == 70
+def test_what_is_measured_is_not_measured_again(untouched):
+    assert len(measure_dataset(untouched, fan_out=None).values) == 70
 
 
 def test_an_unmeasured_dataset_says_how_to_measure_it(untouched):

@@ -199,7 +199,7 @@ def test_trials_that_fail_are_named_and_a_search_of_failures_says_why(recipe_fil
 )
 def test_every_sampler_and_pruner_works_without_training(recipe_file, tmp_path, monkeypatch, sampler, pruner):
     def train(trial, plan, folder, worker, workers):
-        watcher = trials._Watcher(trial, "auroc", 8)
+        watcher = trials._Watcher(trials._judged_by(trial), "auroc", 8)
         worth = -abs(trial.params["training.lr"] - 0.01)
         for epoch in range(1, 9):
             watcher.epoch({"epoch": epoch, "validation_auroc": worth + 0.001 * epoch})

@@ -134,6 +134,4 @@ def _alike(prints: Floats) -> NDArray[np.int64]:
 
 
 def _steps(dataset: Dataset, row: int) -> NDArray[np.int16]:
-    table = dataset.records
-    shard = np.load(dataset.path / "signals" / dataset.shards[table.shard[row]].file, mmap_mode="r")
-    return cast("NDArray[np.int16]", shard[table.offset[row] : table.offset[row] + table.length[row]])
+    return dataset.steps(row)

@@ -9,19 +9,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from einthoven.cli.beats import beats
 from einthoven.cli.bench import bench
+from einthoven.cli.describe import describe
+from einthoven.cli.draw import draw
 from einthoven.cli.ensemble import ensemble
 from einthoven.cli.evaluate import evaluate
 from einthoven.cli.explain import explain
+from einthoven.cli.explore import explore
 from einthoven.cli.export import export
 from einthoven.cli.interrupts import InterruptedByUserError, continuable
 from einthoven.cli.labels import labels
+from einthoven.cli.machines import Ray
 from einthoven.cli.measure import measure
+from einthoven.cli.merge import merge
 from einthoven.cli.runs import runs
+from einthoven.cli.serve import serve
 from einthoven.cli.sources import sources
 from einthoven.cli.sweep import sweep
 from einthoven.cli.train import train
@@ -47,7 +54,8 @@ _EXTRA_OF |= dict.fromkeys(("optuna", "sqlalchemy", "cmaes"), "sweep")
 _EXTRA_OF |= {"torch_pruning": "prune", "captum": "explain"}
 _EXTRA_OF |= dict.fromkeys(("matplotlib", "jinja2", "markupsafe"), "report")
 _EXTRA_OF |= dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "multipart"), "serve")
-_EXTRA_OF |= dict.fromkeys(("streamlit", "plotly"), "explore")
+_EXTRA_OF["streamlit"] = "explore"
+_EXTRA_OF |= {"ray": "ray"}
 
 
 def run() -> None:
@@ -129,7 +137,7 @@ def download(
 def prepare(
     corpus: Annotated[str, typer.Argument(help="its kind; see 'einthoven list corpora'")],
     source: Annotated[Path, typer.Argument(help="the folder of the corpus as published, or your own")],
-    dest: Annotated[Path | None, typer.Argument(help="dataset folder  [default: datasets/CORPUS-FS]")] = None,
+    dest: Annotated[str | None, typer.Argument(help="dataset folder or URL  [default: datasets/CORPUS-FS]")] = None,
     fs: Annotated[float | None, typer.Option(help="sampling rate of the dataset in Hz  [default: the corpus']")] = None,
     band: Annotated[str | None, typer.Option(help="zero-phase band-pass in Hz, as 0.5-40")] = None,
     notch: Annotated[float | None, typer.Option(help="power-line frequency to remove, in Hz")] = None,
@@ -145,13 +153,19 @@ def prepare(
     skip_unreadable: Annotated[
         bool, typer.Option(help="leave out records that cannot be read, and list them in skipped.csv")
     ] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="add the records that are new to the dataset that is there")
+    ] = False,
+    ray: Ray = None,
 ) -> None:
     """Turn a corpus, or a folder of your own, into a dataset folder; an interrupted run is continued."""
     from einthoven.cli.prepare import prepare_corpus
 
     form = {"fs": fs, "leads": leads, "band": band, "notch": notch}
     with continuable():
-        prepare_corpus(corpus, source, dest, form, options or [], system, workers, overwrite, skip_unreadable)
+        prepare_corpus(
+            corpus, source, dest, form, options or [], system, workers, overwrite, skip_unreadable, ray, append
+        )
 
 
 @app.command()
@@ -235,15 +249,21 @@ def samples(
     export_samples(dataset, dest, per_class, task, folds, split, overwrite)
 
 
+app.command()(merge)
 app.command()(measure)
+app.command()(describe)
+app.command()(draw)
 app.command()(train)
 app.command()(runs)
 app.command()(sweep)
 app.command()(evaluate)
 app.command()(ensemble)
 app.command()(explain)
+app.command()(explore)
 app.command()(export)
+app.command()(serve)
 app.command()(sources)
+app.command()(beats)
 app.command()(bench)
 
 
@@ -263,7 +283,9 @@ def compare(
 @app.command()
 def predict(
     model: Annotated[str, typer.Argument(help="a bundle folder, a run folder, or a pretrained name")],
-    files: Annotated[list[Path], typer.Argument(help="ECG files of any readable format")],
+    files: Annotated[
+        list[Path], typer.Argument(help="ECG files of any readable format; with --out a prepared dataset")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="print CSV, one row per file and class")] = False,
     fs: Annotated[float | None, typer.Option(help="sampling rate in Hz, where a file does not tell")] = None,
@@ -274,11 +296,23 @@ def predict(
     backend: Annotated[
         str, typer.Option(help="what computes: onnx, torch, or an artefact of the bundle, as int8")
     ] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="folder that gets the scores of every record of a dataset, as Parquet parts")
+    ] = None,
+    folds: Annotated[str | None, typer.Option(help="of a dataset only these folds, as 9,10")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes for a dataset  [default: all cores]")] = None,
+    ray: Ray = None,
 ) -> None:
-    """Print the findings of a model for ECG files, with probability and threshold."""
+    """Print the findings of a model for ECG files; with --out, write its scores of a whole dataset."""
     from einthoven.cli import verbs
 
     stated = {"fs": fs, "unit": unit, "leads": leads}
+    of_files = {**stated, "age": age, "sex": sex, "json": as_json, "csv": as_csv}
+    of_dataset: dict[str, Any] = {"out": out, "folds": folds, "workers": workers, "ray": ray}
+    if any(value is not None for value in of_dataset.values()):
+        from einthoven.cli.predict import predict_dataset
+
+        return predict_dataset(model, files, backend, of_files, **of_dataset)
     verbs.predict_files(model, files, as_json, as_csv, stated, {"age": age, "sex": sex}, backend)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from einthoven.cli.interrupts import continuable
+from einthoven.cli.machines import Ray, cluster_of, fan_out_of
 
 if TYPE_CHECKING:
     from einthoven.corpora import FeatureTable
@@ -21,6 +22,7 @@ def measure(
     dataset: Annotated[Path, typer.Argument(help="a prepared dataset")],
     workers: Annotated[int | None, typer.Option(min=1, help="processes  [default: all cores]")] = None,
     overwrite: Annotated[bool, typer.Option(help="measure again what was measured")] = False,
+    ray: Ray = None,
 ) -> None:
     """Measure rate, intervals, axes and amplitudes of every record, for training with data.facts: [measured]."""
     from einthoven.cli.progress import bar
@@ -28,8 +30,13 @@ def measure(
     from einthoven.features import measure_dataset
 
     opened = open_dataset(dataset)
-    with continuable("nothing was written, and the same command begins anew"), bar("measuring") as progress:
-        table = measure_dataset(opened, workers=workers, overwrite=overwrite, progress=progress)
+    with (
+        continuable("nothing was written, and the same command begins anew"),
+        cluster_of(ray, needed=[dataset]) as cluster,
+        bar("measuring") as progress,
+    ):
+        fan_out = fan_out_of(cluster)
+        table = measure_dataset(opened, workers=workers, overwrite=overwrite, progress=progress, fan_out=fan_out)
     print(f"{len(opened):,} records, {len(table.names)} measurements each: {dataset / 'measured.parquet'}")
     print(f"{'':20} {'median':>8}  {'5 % to 95 %':>18}  measured in")
     for name in _SHOWN:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from einthoven.cli.interrupts import continuable
+from einthoven.cli.machines import Ray, cluster_of
 from einthoven.cli.progress import say
 
 __all__ = ["sweep"]
@@ -18,15 +19,25 @@ def sweep(
     recipe: Annotated[Path, typer.Argument(help="a YAML recipe with a section sweep")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key.sub=value, for example sweep.trials=50")] = None,
     runs: Annotated[Path, typer.Option(help="folder that gets NAME-sweep")] = Path("runs"),
-    workers: Annotated[int, typer.Option(min=1, max=64, help="trials at a time; they share the cores")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=64, help="trials at a time; they share the cores  [default: 1, with --ray all there is]"
+        ),
+    ] = None,
+    ray: Ray = None,
 ) -> None:
     """Search hyperparameters on the validation folds; a rerun goes on to the wanted number of trials."""
     from einthoven.workflow.sweep import sweep as search
 
     onward = ["einthoven", "sweep", str(recipe), *(overrides or [])]
-    onward += [*(["--runs", str(runs)] if runs != Path("runs") else []), *(["--workers", str(workers)] * (workers > 1))]
-    with continuable(f"go on with  {shlex.join(onward)}"):
-        found = search(recipe, overrides or [], runs, workers=workers, announce=say)
+    onward += [
+        *(["--runs", str(runs)] if runs != Path("runs") else []),
+        *(["--workers", str(workers)] if workers else []),
+    ]
+    onward += ["--ray", ray] if ray else []
+    with continuable(f"go on with  {shlex.join(onward)}"), cluster_of(ray, shared=[runs]) as cluster:
+        found = search(recipe, overrides or [], runs, workers=workers, elsewhere=cluster, announce=say)
     states = [row["state"] for row in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     print(f"{len(states)} trials: {counts}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +12,16 @@ import typer
 
 from einthoven.cli.evaluate import print_judgement, print_table
 from einthoven.cli.interrupts import continuable
+from einthoven.cli.machines import Ray, cluster_of
 from einthoven.cli.progress import TrainingBar, say
 from einthoven.errors import EinthovenError, RecipeError
 
 if TYPE_CHECKING:
+    from einthoven.cluster.tasks import Cluster
     from einthoven.training.recipe import Recipe
     from einthoven.training.runs import Run
     from einthoven.workflow.crossvalidation import CrossValidation
-    from einthoven.workflow.queue import Outcome
+    from einthoven.workflow.queue import Outcome, Queue
 
 __all__ = ["split_arguments", "train"]
 
@@ -47,6 +50,7 @@ def train(
     test_only: Annotated[
         bool, typer.Option("--test-only", help="train nothing; judge the latest finished run, or --version, on test")
     ] = False,
+    ray: Ray = None,
 ) -> None:
     """Train recipes, judge them on their validation folds, and write bundles and reports."""
     from einthoven.workflow.queue import Choice, read_queue, work_off
@@ -56,10 +60,24 @@ def train(
     onward = [*arguments, *(["--runs", str(runs)] if runs != Path("runs") else []), *(["--short-run"] if short else [])]
     if isinstance(choice.version, int) and choice.resume is None:
         onward += ["--version", str(choice.version)]
+    onward += ["--ray", ray] if ray else []
     with continuable(f"go on with  {shlex.join(['einthoven', 'train', *onward])}"):
         queue = read_queue(places, overrides)
-        outcomes = work_off(queue, runs, choice, train_one=_train_one, announce=say)
+        with cluster_of(ray, shared=[runs]) as cluster:
+            how = {} if cluster is None else _on_cluster(cluster, queue)
+            outcomes = work_off(queue, runs, choice, announce=say, **{"train_one": _train_one, **how})
     _print(outcomes)
+
+
+def _on_cluster(cluster: Cluster, queue: Queue) -> dict[str, Any]:
+    """How a queue is trained on a cluster: its runs side by side, or each by several workers where it says so."""
+    if any(recipe.training.devices > 1 for recipe in queue.recipes):
+        from einthoven.cluster.training import fit_on
+
+        return {"train_one": partial(_train_one, fit=partial(fit_on, cluster))}
+    from einthoven.workflow.together import train_together
+
+    return {"together": partial(train_together, cluster.divide, None)}
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def _blocks(at: NDArray[np.int64], n_samples: int) -> Iterator[NDArray[np.int64]
 
 
 def _cut(
-    dataset: Dataset, shards: list[NDArray[np.int16]], rows: NDArray[np.int64], starts: NDArray[np.int64], n: int
+    dataset: Dataset, shards: Sequence[NDArray[np.int16]], rows: NDArray[np.int64], starts: NDArray[np.int64], n: int
 ) -> NDArray[np.float32]:
     steps = gather_steps(shards, dataset, rows, starts, n).transpose(0, 2, 1)
     signal = np.where(steps == MISSING, np.float32(np.nan), steps * np.float32(dataset.step_uv / 1000))

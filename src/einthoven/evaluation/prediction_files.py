@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.errors import DatasetError
+from einthoven.evaluation.prediction_parts import list_parts
 from einthoven.signals import aggregate
 
 __all__ = ["Rows", "read_rows"]
@@ -56,7 +57,8 @@ def read_rows(
     """Read predictions.
 
     Args:
-        path: Parquet or CSV; or ``.npy``, probabilities of shape (records, classes).
+        path: Parquet or CSV; the folder of parts that ``einthoven predict --out`` wrote; or ``.npy``, probabilities of
+            shape (records, classes).
         targets: where ``path`` holds none: a table with ``record_id`` and ``y_<class>``, or a ``.npy`` of one shape
             with the probabilities.
         classes: names for the columns of a ``.npy``; by default C0, C1, ...
@@ -167,7 +169,10 @@ def _read_table(path: Path) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        table = _read_csv(path) if path.suffix.lower() in (".csv", ".tsv", ".txt") else pq.read_table(path)
+        if path.is_dir():
+            table = pa.concat_tables(pq.read_table(part) for part in list_parts(path))
+        else:
+            table = _read_csv(path) if path.suffix.lower() in (".csv", ".tsv", ".txt") else pq.read_table(path)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: cannot be read as predictions: {_plainly(error, path)}") from None
     if len(set(table.column_names)) < len(table.column_names):

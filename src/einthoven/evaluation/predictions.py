@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einthoven.bundle import Bundle
-from einthoven.dataset import Dataset, gather_steps, to_millivolts
+from einthoven.dataset import Column, Dataset, gather_steps, to_millivolts
 from einthoven.errors import DatasetError
 from einthoven.evaluation.prediction_files import read_rows
 from einthoven.facts import facts_of_dataset
@@ -25,6 +25,7 @@ from einthoven.signals import aggregate, window_starts
 __all__ = ["Predictions", "predict_dataset", "read_predictions", "write_predictions"]
 
 _BATCH = 256
+_RECORDS = 4096  # whose windows are listed at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,12 @@ class Predictions:
     classes: tuple[str, ...]
     targets: NDArray[np.float64]
     probabilities: NDArray[np.float64]
-    record_id: list[str]
-    patient_id: list[str | None]
-    source: list[str | None]
-    fold: list[int | None]
-    facts: Mapping[str, list[Any]] = field(default_factory=dict)
-    start: list[int] | None = None
+    record_id: Sequence[str]
+    patient_id: Sequence[str | None]
+    source: Sequence[str | None]
+    fold: Sequence[int | None]
+    facts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    start: Sequence[int] | None = None
 
     @property
     def unit(self) -> str:
@@ -64,12 +65,12 @@ class Predictions:
             self,
             targets=self.targets[rows],
             probabilities=self.probabilities[rows],
-            record_id=[self.record_id[row] for row in rows],
-            patient_id=[self.patient_id[row] for row in rows],
-            source=[self.source[row] for row in rows],
-            fold=[self.fold[row] for row in rows],
-            facts={name: [values[row] for row in rows] for name, values in self.facts.items()},
-            start=None if self.start is None else [self.start[row] for row in rows],
+            record_id=_of(self.record_id, rows),
+            patient_id=_of(self.patient_id, rows),
+            source=_of(self.source, rows),
+            fold=_of(self.fold, rows),
+            facts={name: _of(values, rows) for name, values in self.facts.items()},
+            start=None if self.start is None else _of(self.start, rows),
         )
 
 
@@ -97,29 +98,53 @@ def predict_dataset(
         have, need = dataset.spec.to_dict(), bundle.spec.to_dict()
         differ = "; ".join(f"{key} is {have[key]}, not {need[key]}" for key in need if have[key] != need[key])
         raise DatasetError(f"{dataset.path}: not in the form that {bundle.name} needs: {differ}; prepare it so")
-    starts = [window_starts(int(n), bundle.window, bundle.stride) for n in dataset.records.length[rows]]
-    first = np.concatenate([[0], np.cumsum([len(s) for s in starts])]).astype(np.int64)
-    owner, start = np.repeat(rows, np.diff(first)), np.concatenate([*starts, np.empty(0, np.int64)])
-    shards = dataset.open_shards()
     facts = facts_of_dataset(dataset, bundle.facts)
-    parts = [np.empty((0, len(bundle.classes)))]
-    for k in range(0, len(owner), _BATCH):
-        steps = gather_steps(shards, dataset, owner[k : k + _BATCH], start[k : k + _BATCH], bundle.window)
-        parts.append(bundle.scores(to_millivolts(steps, dataset.step_uv), facts[owner[k : k + _BATCH]]))
-        if progress:
-            progress(min(k + _BATCH, len(owner)), len(owner))
-    windows = np.concatenate(parts)
+    scores, done, total = np.empty((len(rows), len(bundle.classes))), 0, _count_windows(bundle, dataset, rows)
+    shards = dataset.open_shards(2)
+    along = np.argsort(rows, kind="stable")  # in the order of the files: each is opened once
+    for k in range(0, len(rows), _RECORDS):
+        at = along[k : k + _RECORDS]
+        owner, start, first = _windows(bundle, dataset, rows[at])
+        windows = np.empty((len(owner), len(bundle.classes)))
+        for begin in range(0, len(owner), _BATCH):
+            part = slice(begin, begin + _BATCH)
+            steps = gather_steps(shards, dataset, owner[part], start[part], bundle.window)
+            windows[part] = bundle.scores(to_millivolts(steps, dataset.step_uv), facts[owner[part]])
+            done += len(steps)
+            if progress:
+                progress(done, total)
+        scores[at] = aggregate(windows, first, bundle.how)
     table = dataset.records
     return Predictions(
         classes=bundle.classes,
         targets=np.asarray(targets, dtype=np.float64),
-        probabilities=aggregate(windows, first[:-1], bundle.how) if len(rows) else windows,
-        record_id=[table.record_id[row] for row in rows],
-        patient_id=[table.patient_id[row] for row in rows],
-        source=[table.source[row] for row in rows],
-        fold=[table.fold[row] for row in rows],
-        facts={"age": [table.age[row] for row in rows], "sex": [table.sex[row] for row in rows]},
+        probabilities=scores,
+        record_id=_of(table.record_id, rows),
+        patient_id=_of(table.patient_id, rows),
+        source=_of(table.source, rows),
+        fold=_of(table.fold, rows),
+        facts={"age": _of(table.age, rows), "sex": _of(table.sex, rows)},
     )
+
+
+def _windows(
+    bundle: Bundle, dataset: Dataset, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Record and first sample of each window, and the number of each record's first window."""
+    starts = [window_starts(int(n), bundle.window, bundle.stride) for n in dataset.records.length[rows]]
+    counts = [len(s) for s in starts]
+    return np.repeat(rows, counts), np.concatenate(starts), np.cumsum([0, *counts[:-1]])
+
+
+def _count_windows(bundle: Bundle, dataset: Dataset, rows: NDArray[np.int64]) -> int:
+    lengths, counts = np.unique(dataset.records.length[rows], return_counts=True)
+    each = [len(window_starts(n, bundle.window, bundle.stride)) for n in lengths.tolist()]
+    return int(np.dot(each, counts)) if each else 0
+
+
+def _of(column: Sequence[Any], rows: NDArray[np.int64]) -> Any:
+    """Values of some records: as compact as the dataset has them, or a list."""
+    return column.take(rows) if isinstance(column, Column) else [column[row] for row in rows]
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:

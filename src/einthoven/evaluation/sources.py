@@ -40,7 +40,7 @@ def part_rows(
     Returns:
         Rows with ``<by>``, ``records``, ``patients``, ``classes`` and the macro figures with their intervals.
     """
-    labels: list[Any] = predictions.fold if by == "fold" else list(predictions.source)
+    labels: Sequence[Any] = predictions.fold if by == "fold" else list(predictions.source)
     rows = []
     for label in sorted({each for each in labels if each is not None}):
         part = predictions.take(np.flatnonzero([each == label for each in labels]))

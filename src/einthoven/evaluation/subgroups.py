@@ -212,7 +212,7 @@ class _Column:
             for name in _RATES
             if any(name in each for each in own.values())
         }
-        known = [self.predictions.patient_id[row] for row in np.flatnonzero(mask)]
+        known = [self.predictions.patient_id[row] for row in np.flatnonzero(mask).tolist()]
         return {
             "group": group,
             "n_records": int(mask.sum()),

@@ -19,8 +19,7 @@ from einthoven.errors import DatasetError
 from einthoven.features.beats import neurokit
 from einthoven.features.measuring import measure, measured_names
 from einthoven.files import atomic_write
-from einthoven.processes import as_finished
-from einthoven.threads import available_cores
+from einthoven.processes import FanOut, as_finished
 
 __all__ = ["MEASURED_VERSION", "measure_dataset", "read_measured"]
 
@@ -32,7 +31,12 @@ Rows = NDArray[np.float32]
 
 
 def measure_dataset(
-    dataset: Dataset, *, workers: int | None = None, overwrite: bool = False, progress: Progress | None = None
+    dataset: Dataset,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    fan_out: FanOut = as_finished,
 ) -> FeatureTable:
     """Measure every record of a dataset and write ``measured.parquet`` into its folder, whole or not at all.
 
@@ -43,6 +47,7 @@ def measure_dataset(
         workers: processes; all cores by default.
         overwrite: measure again in any case.
         progress: called with the records done and their number.
+        fan_out: how the work is divided, among processes or the nodes of a cluster.
 
     Raises:
         DatasetError: the signals are not in mV, or a worker was killed.
@@ -59,7 +64,7 @@ def measure_dataset(
     done = 0
     every = np.arange(len(dataset))
     jobs = [(every[first : first + _CHUNK],) for first in range(0, len(every), _CHUNK)]
-    for (rows,), part in as_finished(partial(_measured, dataset), jobs, workers or available_cores()):
+    for (rows,), part in fan_out(partial(_measured, dataset), jobs, workers):
         values[rows] = part
         done += len(rows)
         if progress is not None:

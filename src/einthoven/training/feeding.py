@@ -62,7 +62,7 @@ class Feed:
         self._recipe, self._engine, self._crop = recipe, engine, max(1, round(recipe.data.crop_s * spec.fs))
         self._chain = make_chain(options, spec)
         self._sampler = make_sampler(options.sampler, targets, problem.classes, options.importance)
-        self.store = SignalStore(problem.dataset, engine.device, recipe.data.residence)
+        self.store = SignalStore(problem.dataset, engine.device, recipe.data.residence, engine.n_ranks)
         self._rows = torch.from_numpy(problem.train).to(engine.device)
         self._targets = torch.from_numpy(targets).to(engine.device)
         self.facts = None if problem.facts is None else torch.from_numpy(problem.facts).to(engine.device)

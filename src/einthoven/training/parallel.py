@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import distributed, multiprocessing
 
 from einthoven.dataset import open_dataset
-from einthoven.errors import EinthovenError
+from einthoven.errors import EinthovenError, RecipeError
 from einthoven.training.checkpoints import load_checkpoint
 from einthoven.training.device import Engine
 from einthoven.training.loop import Reporter, Trainer
@@ -28,11 +28,18 @@ from einthoven.training.problem import Problem
 from einthoven.training.recipe import parse_recipe
 from einthoven.training.runs import Run
 
-__all__ = ["fit"]
+__all__ = ["LONGEST_WAIT", "Fit", "Work", "fit", "train_rank", "work_of"]
 
-_LONGEST_WAIT = timedelta(minutes=30)  # of one process for the others, as while the first validates
+LONGEST_WAIT = timedelta(minutes=30)  # of one process for the others, as while the first validates
 _GRACE_S = 3.0  # after the first sign of trouble, for the others to say what it is
 _PROBLEM = ("kind", "classes", "targets", "train", "validation", "facts", "fact_names")  # the teacher cannot travel
+
+
+class Fit(Protocol):
+    """What trains a network on as many devices as its recipe wants: ``fit`` here, or that of a cluster."""
+
+    def __call__(self, trainer: Trainer, run: Run, reporter: Reporter | None = None) -> None:
+        """See ``fit``."""
 
 
 def fit(trainer: Trainer, run: Run, reporter: Reporter | None = None) -> None:
@@ -44,18 +51,22 @@ def fit(trainer: Trainer, run: Run, reporter: Reporter | None = None) -> None:
         reporter: told how training goes.
 
     Raises:
+        RecipeError: this machine has too few GPUs.
         EinthovenError: as ``Trainer.fit``; or a process died, and the last checkpoint is whole.
     """
-    if trainer.recipe.training.devices == 1:
+    n = trainer.recipe.training.devices
+    if n == 1:
         trainer.fit(run, reporter)
         return
+    if trainer.engine.device.type == "cuda" and n > torch.cuda.device_count():
+        raise RecipeError(f"training.devices is {n}, but this machine has {torch.cuda.device_count()} usable GPUs")
     with tempfile.TemporaryDirectory() as folder:
-        _Team(_work_of(trainer, run, Path(folder) / "meeting"), reporter).run()
+        _Team(work_of(trainer, run), Path(folder) / "meeting", reporter).run()
     trainer.load_state(load_checkpoint(run.checkpoint), str(run.checkpoint))
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """What a process has to know: plain values and arrays, from which it makes the rest for itself."""
 
     recipe: str
@@ -65,20 +76,19 @@ class _Work:
     n_ranks: int
     max_batches: int | None
     run: Path
-    meeting: Path
 
 
-def _work_of(trainer: Trainer, run: Run, meeting: Path) -> _Work:
+def work_of(trainer: Trainer, run: Run) -> Work:
+    """What other processes have to know in order to train as this trainer would."""
     problem, recipe = trainer.problem, trainer.recipe
-    return _Work(
+    return Work(
         recipe=recipe.to_yaml(),
         dataset=problem.dataset.path.resolve(),
         problem={name: getattr(problem, name) for name in _PROBLEM},
         engine=trainer.engine,
         n_ranks=recipe.training.devices,
         max_batches=trainer.max_batches,
-        run=run.path,
-        meeting=meeting,
+        run=run.path.resolve(),
     )
 
 
@@ -87,11 +97,12 @@ class _Team:
 
     Args:
         work: what they do.
+        meeting: a file that is not there yet, by which they find each other.
         reporter: told what the first of them tells.
     """
 
-    def __init__(self, work: _Work, reporter: Reporter | None) -> None:
-        self._work, self._reporter = work, reporter
+    def __init__(self, work: Work, meeting: Path, reporter: Reporter | None) -> None:
+        self._work, self._meeting, self._reporter = work, meeting, reporter
         self._errors: list[str] = []
         self._crashes: list[str] = []
         self._ended: list[str] = []
@@ -108,7 +119,7 @@ class _Team:
         try:
             for rank in range(self._work.n_ranks):
                 ear, mouth = context.Pipe(duplex=False)
-                process = context.Process(target=_process, args=(self._work, rank, mouth), daemon=True)
+                process = context.Process(target=_process, args=(self._work, self._meeting, rank, mouth), daemon=True)
                 process.start()
                 mouth.close()  # so that the pipe ends with the process
                 processes[ear] = process
@@ -173,13 +184,13 @@ class _Mouth:
         self._pipe.send(("epoch", (row,)))
 
 
-def _process(work: _Work, rank: int, pipe: Connection) -> None:
+def _process(work: Work, meeting: Path, rank: int, pipe: Connection) -> None:
     """One of the processes: ends with 0, or says what is wrong and ends with 1."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one hears Ctrl-C, and ends all
     if Path("/sys/class/net/lo").exists():
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # one machine needs no network, nor a name in it
     try:
-        _work_as(work, rank, _Mouth(pipe) if rank == 0 else None)
+        _work_as(work, meeting, rank, _Mouth(pipe) if rank == 0 else None)
         return
     except EinthovenError as error:
         pipe.send(("error", (str(error),)))
@@ -188,20 +199,33 @@ def _process(work: _Work, rank: int, pipe: Connection) -> None:
     os._exit(1)  # the others may be gone, and an orderly end would wait for them
 
 
-def _work_as(work: _Work, rank: int, reporter: Reporter | None) -> None:
+def _work_as(work: Work, meeting: Path, rank: int, reporter: Reporter | None) -> None:
     engine = work.engine.of_rank(rank, work.n_ranks)
-    torch.set_num_threads(engine.threads)
     cuda = engine.device.type == "cuda"
     if cuda:
         torch.cuda.set_device(engine.device)
-        torch.backends.cudnn.deterministic = True
+    torch.set_num_threads(engine.threads)  # before the group's own threads begin
     distributed.init_process_group(
         "nccl" if cuda else "gloo",
-        init_method=f"file://{work.meeting}",
+        init_method=f"file://{meeting}",
         rank=rank,
         world_size=work.n_ranks,
-        timeout=_LONGEST_WAIT,
+        timeout=LONGEST_WAIT,
     )
+    train_rank(work, engine, reporter)
+    distributed.destroy_process_group()
+
+
+def train_rank(work: Work, engine: Engine, reporter: Reporter | None) -> None:
+    """Train in one of the processes that share each batch, which have met; from the run's last checkpoint on.
+
+    Args:
+        work: what all do.
+        engine: where this one computes; see ``Engine.of_rank``.
+        reporter: told how training goes.
+    """
+    torch.set_num_threads(engine.threads)
+    if engine.device.type == "cuda":
+        torch.backends.cudnn.deterministic = True
     problem = Problem(open_dataset(work.dataset), **work.problem)
     Trainer(parse_recipe(work.recipe), problem, engine, work.max_batches).fit(Run(work.run), reporter)
-    distributed.destroy_process_group()

@@ -95,7 +95,10 @@ class Data(_Section):
         (), description="what the network sees beside the signal: age, sex, measured:GLOB, features:GLOB"
     )
     crop_s: Number = Field(2.5, ge=0.1, le=3600, description="length of the random crops in training")
-    residence: Literal["auto", "device", "map"] = Field("auto", description="where signals lie while training")
+    residence: Literal["auto", "device", "memory", "map", "stream"] = Field(
+        "auto", description="where signals lie while training"
+    )
+    skip_damaged: bool = Field(False, description="leave out the records of damaged shards, instead of stopping")
 
 
 class Fusion(_Section):

@@ -15,6 +15,7 @@ from einthoven.training.losses import probabilities_of
 __all__ = ["predict_rows", "spread_rows", "validation_figures"]
 
 _BATCH = 512
+_RECORDS = 4096  # whose windows are listed at a time
 
 Array = NDArray[np.float64]
 
@@ -42,11 +43,33 @@ def predict_rows(
         engine: where.
         facts: of all records of the store, shape (records, facts), on the device.
     """
+    model.eval()
+    # In the order of the files, so that each is read once.
+    along = np.argsort(rows, kind="stable")
+    found: Array | None = None
+    for k in range(0, len(rows), _RECORDS):
+        at = along[k : k + _RECORDS]
+        part = _predict_block(model, store, rows[at], window, how, kind, engine, facts)
+        found = np.empty((len(rows), part.shape[1])) if found is None else found
+        found[at] = part
+    assert found is not None, "no records to predict"
+    return found
+
+
+def _predict_block(
+    model: torch.nn.Module,
+    store: SignalStore,
+    rows: NDArray[np.int64],
+    window: int,
+    how: str,
+    kind: str,
+    engine: Engine,
+    facts: torch.Tensor | None,
+) -> Array:
     starts = [window_starts(int(n), window, window) for n in store.dataset.records.length[rows]]
     first = np.concatenate([[0], np.cumsum([len(s) for s in starts])])
     owner = torch.from_numpy(np.repeat(rows, np.diff(first))).to(store.device)
     start = torch.from_numpy(np.concatenate(starts)).to(store.device)
-    model.eval()
     parts = []
     for k in range(0, len(owner), _BATCH):
         records = owner[k : k + _BATCH]

@@ -30,12 +30,13 @@ def dataset_of_run(run: Run, bundle: Bundle) -> Dataset:
     Raises:
         DatasetError: another dataset lies there now.
     """
-    dataset = open_dataset(run.recipe().data.dataset)
+    data = run.recipe().data
+    dataset = open_dataset(data.dataset)
     if dataset.listing_sha256 != bundle.about["provenance"]["listing_sha256"]:
         raise DatasetError(
             f"{dataset.path}: not the dataset that this run was trained on; name it to judge the model on it"
         )
-    return dataset
+    return dataset.leave_out_damaged() if data.skip_damaged else dataset
 
 
 def bundle_of_checkpoint(run: Run, prefer: str, progress: Progress | None = None) -> Bundle:

@@ -29,7 +29,7 @@ from einthoven.workflow.rounds import finished_runs
 from einthoven.workflow.train import shorten, train
 from einthoven.workflow.writing import locked, refuse_foreign, write_judgement
 
-__all__ = ["CrossValidation", "cross_validate", "fold_recipes", "folder_of", "is_complete"]
+__all__ = ["CrossValidation", "cross_validate", "fold_recipes", "folder_of", "is_complete", "kept_folds"]
 
 _ROLES = ("train", "validation", "test")
 Announce = Callable[[str], None]
@@ -83,7 +83,7 @@ def cross_validate(
     from einthoven.training.runs import choose_run
 
     recipes = fold_recipes(recipe, open_dataset(recipe.data.dataset))
-    kept = {} if version or is_complete(recipe, runs, short) else finished_runs(list(recipes.values()), runs, short)
+    kept = kept_folds(recipe, recipes, runs, version, short)
     made = {}
     for fold, each in recipes.items():
         known = shorten(each) if short else each
@@ -101,6 +101,15 @@ def cross_validate(
             made[fold] = train_one(each, runs, version=version, short=short, announce=announce)
     judged = {fold: evaluate(run.path, split="test", announce=announce) for fold, run in made.items()}
     return _summarise(recipe, folder_of(recipe, runs, short), made, judged, announce)
+
+
+def kept_folds(
+    recipe: Recipe, recipes: Mapping[int, Recipe], runs: Path, version: str | int | None = None, short: bool = False
+) -> dict[str, Run]:
+    """Runs of folds, by name of their recipe, that an interrupted cross-validation has finished."""
+    if version or is_complete(recipe, runs, short):
+        return {}
+    return finished_runs(list(recipes.values()), runs, short)
 
 
 def fold_recipes(recipe: Recipe, dataset: Dataset) -> dict[int, Recipe]:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from einthoven.errors import EinthovenError, RecipeError
 from einthoven.files import read_json
@@ -28,6 +28,15 @@ _YAML = (".yaml", ".yml")
 # What the next recipe may survive: bad input, a full disk, memory of the device; anything else is a defect.
 _SURVIVED = (EinthovenError, OSError, MemoryError, RuntimeError)
 Announce = Callable[[str], None]
+
+
+class Together(Protocol):
+    """Trains the runs of several recipes at once; what it returns gives them one by one, called as ``train`` is."""
+
+    def __call__(
+        self, recipes: Sequence[Recipe], runs: Path, version: str | int | None, short: bool, announce: Announce
+    ) -> Callable[..., Run]:
+        """Train; a recipe that failed raises its error when its run is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,7 @@ def work_off(
     choice: Choice = Choice(),
     *,
     train_one: Callable[..., Run] = train,
+    together: Together | None = None,
     announce: Announce = lambda _: None,
 ) -> list[Outcome]:
     """Train every recipe of a queue, or judge it on test.
@@ -128,6 +138,7 @@ def work_off(
         runs: where run folders lie.
         choice: how.
         train_one: what trains one recipe, called as ``train`` is.
+        together: trains all runs before they are judged, several at a time, instead of ``train_one``.
         announce: told in a sentence what happens.
 
     Returns:
@@ -141,6 +152,9 @@ def work_off(
     if choice.resume is not None and (not alone or queue.recipes[0].data.folds.rotate):
         raise RecipeError("--resume goes on from a checkpoint of one run; name a single recipe, with overrides perhaps")
     kept = _kept(queue, runs, choice)
+    if together is not None and not choice.test_only and choice.resume is None:
+        wanted = [_member(recipe) for recipe in queue.recipes if recipe.name not in kept]
+        train_one = together(wanted, runs, choice.version, choice.short, announce)
     outcomes = [Outcome(str(file), error=why) for file, why in queue.unread.items()]
     for file, grid in queue.grids.items():
         if grid.axes:

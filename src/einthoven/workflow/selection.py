@@ -15,7 +15,7 @@ from einthoven.labels import Task, make_task
 from einthoven.splits import check_no_leak, read_about, rows_of_folds
 from einthoven.training.recipe import Folds, Recipe
 
-__all__ = ["SPLITS", "Selected", "select_for", "select_for_bundle", "select_records"]
+__all__ = ["SPLITS", "Selected", "has_label", "select_for", "select_for_bundle", "select_records", "task_for_bundle"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -50,9 +50,7 @@ def select_records(dataset: Dataset, task: Task, folds: Folds, unlabelled: str =
         DatasetError: a patient is in two splits, and the split does not say that it leaks by design.
     """
     targets = task.targets(dataset.records.statements)
-    negatives = dataset.complete_labels if unlabelled == "auto" else unlabelled == "negative"
-    counts: NDArray[np.bool_] = np.isfinite(targets) if negatives else np.equal(targets, 1.0)
-    labelled: NDArray[np.bool_] = np.asarray(counts.any(axis=1))
+    labelled = has_label(targets, dataset, unlabelled)
     fold = dataset.folds(folds.split)
     every = {split: rows_of_folds(fold, getattr(folds, split)) for split in SPLITS}
     rows = {split: chosen[labelled[chosen]] for split, chosen in every.items()}
@@ -64,6 +62,13 @@ def select_records(dataset: Dataset, task: Task, folds: Folds, unlabelled: str =
     check_no_leak(dataset.records.patient_id, rows, excused)
     n_unlabelled = {split: len(every[split]) - len(rows[split]) for split in SPLITS}
     return Selected(dataset, task, targets, rows, n_unlabelled, leaks)
+
+
+def has_label(targets: NDArray[np.float32], dataset: Dataset, unlabelled: str) -> NDArray[np.bool_]:
+    """Which records, the rows of ``targets``, have a label of the task; ``unlabelled`` as in ``select_records``."""
+    negatives = dataset.complete_labels if unlabelled == "auto" else unlabelled == "negative"
+    counts: NDArray[np.bool_] = np.isfinite(targets) if negatives else np.equal(targets, 1.0)
+    return np.asarray(counts.any(axis=1))
 
 
 def select_for(recipe: Recipe, dataset: Dataset) -> Selected:
@@ -92,6 +97,17 @@ def select_for_bundle(bundle: Bundle, dataset: Dataset) -> Selected:
     Raises:
         DatasetError: the dataset has classes of the task that the bundle does not know.
     """
+    folds = Folds(**bundle.about["provenance"]["folds"])
+    unlabelled = bundle.about["task"].get("unlabelled", "auto")
+    return select_records(dataset, task_for_bundle(bundle, dataset), folds, unlabelled)
+
+
+def task_for_bundle(bundle: Bundle, dataset: Dataset) -> Task:
+    """See a dataset's labels through a bundle's task, with the bundle's classes in their order.
+
+    Raises:
+        DatasetError: the dataset has classes of the task that the bundle does not know.
+    """
     about = bundle.about["task"]
     task = make_task(
         about["name"],
@@ -105,6 +121,4 @@ def select_for_bundle(bundle: Bundle, dataset: Dataset) -> Selected:
             f"{dataset.path}: has classes that {bundle.name} does not know: {', '.join(sorted(unknown))}"
         )
     # A dataset may lack a class that the model knows: it stays in the judgement, named as undefined.
-    task = Task(task.name, bundle.classes, task.class_of, task.kind, task.min_likelihood, bundle.descriptions)
-    folds = Folds(**bundle.about["provenance"]["folds"])
-    return select_records(dataset, task, folds, about.get("unlabelled", "auto"))
+    return Task(task.name, bundle.classes, task.class_of, task.kind, task.min_likelihood, bundle.descriptions)

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 
@@ -17,6 +18,8 @@ from einthoven.dataset import open_dataset
 from einthoven.errors import EinthovenError, MissingExtraError, RecipeError
 from einthoven.evaluation.tables import write_csv
 from einthoven.files import atomic_write
+from einthoven.processes import FanOut
+from einthoven.training.recipe import Training
 from einthoven.training.runs import CRITERIA, changes
 from einthoven.training.sweep_schema import SweepPlan, load_sweep
 from einthoven.workflow.selection import select_for
@@ -32,6 +35,16 @@ _FEWEST = 4  # completed trials from which an importance is told
 _POLL_S = 0.5
 Row = dict[str, Any]
 Announce = Callable[[str], None]
+
+
+class Elsewhere(Protocol):
+    """Other machines, as ``einthoven.cluster`` gives them."""
+
+    def divide(self, needs: Training) -> FanOut:
+        """How trainings are divided among them, each with the cores and the GPU that it needs."""
+
+    def host(self, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        """Make a function in a process of this machine, and return what calls it from any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +77,8 @@ def sweep(
     overrides: list[str] | tuple[str, ...] = (),
     runs: Path = Path("runs"),
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    elsewhere: Elsewhere | None = None,
     announce: Announce = lambda _: None,
 ) -> Found:
     """Search, or go on with a search that was interrupted or shall have more trials.
@@ -73,7 +87,9 @@ def sweep(
         source: a recipe with a section ``sweep``.
         overrides: ``key.sub=value``, for example ``sweep.trials=50``.
         runs: the sweep's folder ``<name>-sweep`` lies there.
-        workers: trials at a time, each a process with its share of the cores.
+        workers: trials at a time, each a process with its share of the cores; by default one, elsewhere as many as
+            there is room for.
+        elsewhere: where trials are trained instead; the study stays here.
         announce: told in a sentence what happens.
 
     Raises:
@@ -101,10 +117,12 @@ def sweep(
             + (f", {again} were interrupted and are repeated" if again else "")
         )
         teller = _Teller(study, plan, wanted, announce, {trial.number for trial in done})
-        if workers == 1:
+        if elsewhere is not None:
+            _work_elsewhere(stored, plan, study, folder, elsewhere, workers, teller)
+        elif workers in (None, 1):
             trials.work(stored, folder, told=teller.tell)
         else:
-            _work_together(stored, folder, workers, teller)
+            _work_together(stored, folder, workers or 1, teller)
         return _write(plan, study, folder, announce)
 
 
@@ -181,6 +199,26 @@ def _work_together(source: Path, folder: Path, workers: int, teller: _Teller) ->
         raise EinthovenError(
             f"{len(dead)} of {workers} workers ended with exit code {dead[0]}; the same command repeats their trials"
         )
+
+
+def _work_elsewhere(
+    source: Path,
+    plan: SweepPlan,
+    study: Study,
+    folder: Path,
+    elsewhere: Elsewhere,
+    workers: int | None,
+    teller: _Teller,
+) -> None:
+    """Let other machines train trials: drawn here as there is room, judged here, and noted here as they end."""
+    from einthoven.workflow import trials
+
+    judge = elsewhere.host(partial(trials.Judge, source.absolute(), folder.absolute()))
+    work = partial(trials.train_elsewhere, source.absolute(), folder.absolute(), judge)
+    divided = elsewhere.divide(plan.base.training)
+    for (number, _), (value, error) in divided(work, trials.upcoming(study, plan, folder), workers):
+        trials.finish_elsewhere(study, number, value, error)
+        teller.tell()
 
 
 def _child(source: Path, folder: Path, worker: int, workers: int) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from einthoven.bundle import load_bundle
-from einthoven.dataset import open_dataset
 from einthoven.errors import BundleError, DatasetError, RecipeError
 from einthoven.evaluation.novelty import fit_dataset_novelty
 from einthoven.training.recipe import Recipe
 from einthoven.training.runs import Run, choose_run, list_runs, open_run
+from einthoven.workflow.checking import checked_dataset
 from einthoven.workflow.deciding import plan_for
 from einthoven.workflow.evaluate import evaluate
 from einthoven.workflow.problem import make_problem
@@ -68,13 +68,11 @@ def train(
         raise RecipeError("data.folds.rotate makes several runs; train it with cross_validate")
     if resume is not None or version not in (None, "new"):
         choose_run(runs, recipe, "latest" if version in (None, "new") else version, short=short)  # before any work
-    dataset = open_dataset(recipe.data.dataset)
+    dataset = checked_dataset(recipe.data.dataset, recipe.data.skip_damaged, announce)
     selected = select_for(recipe, dataset)
     check_trainable(selected, recipe)
     if selected.leaks:
         announce(f"warning: the split {recipe.data.folds.split} leaks by design: {selected.leaks}")
-    announce("checking the dataset's checksums")
-    dataset.verify()
     options = recipe.training
     engine = make_engine(options.device, options.precision, options.threads)
     problem = make_problem(recipe, selected, announce)
@@ -82,10 +80,10 @@ def train(
     run, continued = _open(recipe, runs, version, resume, short, announce)
     run.note(parameters=trainer.model.network.n_parameters)
     announce(
-        f"{'continuing' if continued else 'training'} {run.path} on {engine.describe()}, signals "
-        f"{'on the device' if trainer.store.resident else 'mapped'}: {len(problem.train):,} records, validating on "
-        f"{len(problem.validation):,}"
+        f"{'continuing' if continued else 'training'} {run.path} on {engine.describe()}: {len(problem.train):,} "
+        f"records, validating on {len(problem.validation):,}"
     )
+    announce(f"signals: {trainer.store.residence}")
     (fit or parallel.fit)(trainer, run, reporter)
     announce("making the bundle")
     _bundle(run, recipe, trainer, selected, engine.describe())

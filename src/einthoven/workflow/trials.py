@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,21 @@ from einthoven.workflow.problem import make_problem
 from einthoven.workflow.selection import select_for
 from einthoven.workflow.train import check_trainable
 
-__all__ = ["count_wanted", "open_study", "recover", "state_of", "work"]
+__all__ = [
+    "Judge",
+    "count_wanted",
+    "finish_elsewhere",
+    "open_study",
+    "recover",
+    "state_of",
+    "train_elsewhere",
+    "upcoming",
+    "work",
+]
 
-_ERROR, _RETRY = "error", "retry_of"  # attributes of trials: why it failed; which interrupted one it repeats
+# Attributes of trials: why it failed, which interrupted one it repeats, after which epoch another machine stopped it.
+_ERROR, _RETRY, _STOPPED = "error", "retry_of", "stopped_after"
+_FAILURES = (EinthovenError, RuntimeError, MemoryError)  # as memory that a large network lacks
 
 
 def open_study(plan: SweepPlan, folder: Path) -> optuna.Study:
@@ -100,6 +113,76 @@ def work(source: Path, folder: Path, worker: int = 0, workers: int = 1, told: An
             told()
 
 
+def upcoming(study: optuna.Study, plan: SweepPlan, folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbers and values of the trials to come, each drawn when it is asked for, until there are as many as wanted.
+
+    With a sampler that looks at no other trial, these are the trials of a sweep of one worker.
+    """
+    while (trial := _next(study, plan, folder, 0, 2)) is not None:
+        yield trial.number, trial.params
+
+
+class Judge:
+    """Hears what the trials of other machines reach, and says which are behind; lives where the study lies.
+
+    Args:
+        source: the recipe with its section ``sweep``.
+        folder: of the sweep.
+    """
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self._study = open_study(load_sweep(source), folder)
+
+    def __call__(self, number: int, epoch: int, value: float) -> bool:
+        """Note what an epoch of a trial reached; True where the trial shall stop."""
+        known = self._study.trials[number]
+        if epoch in known.intermediate_values:  # a repeated trial reaches the same, and hears the same
+            return bool(known.user_attrs.get(_STOPPED) == epoch)
+        trial = Trial(self._study, known._trial_id)
+        trial.report(value, epoch)
+        if behind := trial.should_prune():
+            trial.set_user_attr(_STOPPED, epoch)
+        return behind
+
+
+def train_elsewhere(
+    source: Path, folder: Path, judge: Callable[[int, int, float], bool], number: int, values: dict[str, Any]
+) -> tuple[float | None, str | None]:
+    """Train one trial on some machine; what a dead one has left of it is removed.
+
+    Args:
+        source: the recipe with its section ``sweep``.
+        folder: of the sweep, which this machine sees.
+        judge: calls a ``Judge``.
+        number: of the trial.
+        values: of the searched keys, as the study has them.
+
+    Returns:
+        Its figure, None where it was stopped early; and why it failed, None where it did not.
+    """
+    plan = load_sweep(source)
+    shutil.rmtree(folder / "trials" / _name(number), ignore_errors=True)
+    try:
+        recipe = _shared(plan.recipe_of(values, _name(number)), 0, 1)
+        watcher = _Watcher(partial(judge, number), plan.search.metric, recipe.training.epochs)
+        return _train_recipe(recipe, plan, folder, number, watcher), None
+    except optuna.TrialPruned:
+        return None, None
+    except _FAILURES as error:
+        return None, _reason(error)
+
+
+def finish_elsewhere(study: optuna.Study, number: int, value: float | None, error: str | None) -> None:
+    """Note in the study how a trial of ``train_elsewhere`` ended."""
+    if error is not None:
+        Trial(study, study.trials[number]._trial_id).set_user_attr(_ERROR, error)
+        study.tell(number, state=TrialState.FAIL)
+    elif value is None:
+        study.tell(number, state=TrialState.PRUNED)
+    else:
+        study.tell(number, value)
+
+
 def _next(study: optuna.Study, plan: SweepPlan, folder: Path, worker: int, workers: int) -> Trial | None:
     """The next trial, or None where enough are done or under way; one process asks at a time."""
     with _alone(folder / ".ask.lock"):
@@ -153,19 +236,27 @@ def _distribution(plan: SweepPlan, key: str) -> BaseDistribution:
 
 
 class _Watcher:
-    """Tells a trial what its epochs reached, and stops it where it is behind."""
+    """Tells ``judge(epoch, value)`` what the epochs reached, and stops the trial where the answer is True."""
 
-    def __init__(self, trial: Trial, metric: str, n_epochs: int) -> None:
-        self._trial, self._metric, self._n_epochs = trial, metric, n_epochs
+    def __init__(self, judge: Callable[[int, float], bool], metric: str, n_epochs: int) -> None:
+        self._judge, self._metric, self._n_epochs = judge, metric, n_epochs
 
     def step(self, epoch: int, step: int, n_steps: int, loss: float) -> None:
         """Say nothing within an epoch."""
 
     def epoch(self, row: dict[str, float]) -> None:
         """Report, and stop unless this was the last epoch anyway."""
-        self._trial.report(row[f"validation_{self._metric}"], int(row["epoch"]))
-        if row["epoch"] < self._n_epochs and self._trial.should_prune():
+        behind = self._judge(int(row["epoch"]), row[f"validation_{self._metric}"])
+        if behind and row["epoch"] < self._n_epochs:
             raise optuna.TrialPruned
+
+
+def _judged_by(trial: Trial) -> Callable[[int, float], bool]:
+    def judge(epoch: int, value: float) -> bool:
+        trial.report(value, epoch)
+        return trial.should_prune()
+
+    return judge
 
 
 def _finish(study: optuna.Study, trial: Trial, plan: SweepPlan, folder: Path, worker: int, workers: int) -> None:
@@ -174,28 +265,41 @@ def _finish(study: optuna.Study, trial: Trial, plan: SweepPlan, folder: Path, wo
         study.tell(trial, value)
     except optuna.TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except (EinthovenError, RuntimeError, MemoryError) as error:  # as memory that a large network lacks
-        trial.set_user_attr(_ERROR, str(error) or type(error).__name__)
+    except _FAILURES as error:
+        trial.set_user_attr(_ERROR, _reason(error))
         study.tell(trial, state=TrialState.FAIL)
     except KeyboardInterrupt:
         study.tell(trial, state=TrialState.FAIL)
         raise
 
 
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
 def _train(trial: Trial, plan: SweepPlan, folder: Path, worker: int, workers: int) -> float:
+    recipe = _shared(plan.recipe_of(trial.params, _name(trial.number)), worker, workers)
+    watcher = _Watcher(_judged_by(trial), plan.search.metric, recipe.training.epochs)
+    return _train_recipe(recipe, plan, folder, trial.number, watcher)
+
+
+def _name(number: int) -> str:
+    return f"trial-{number:03d}"
+
+
+def _train_recipe(recipe: Recipe, plan: SweepPlan, folder: Path, number: int, watcher: _Watcher) -> float:
     """Train one trial and return its best epoch's figure; of its run folder the history stays, not the weights."""
     from einthoven.training.device import make_engine
     from einthoven.training.loop import Trainer
 
-    recipe = _shared(plan.recipe_of(trial.params, f"trial-{trial.number:03d}"), worker, workers)
     selected = select_for(recipe, open_dataset(recipe.data.dataset))
     check_trainable(selected, recipe)
     options = recipe.training
     engine = make_engine(options.device, options.precision, options.threads)
     trainer = Trainer(recipe, make_problem(recipe, selected), engine)
-    run = begin_run(folder / "trials", recipe, trial=trial.number, parameters=trainer.model.network.n_parameters)
+    run = begin_run(folder / "trials", recipe, trial=number, parameters=trainer.model.network.n_parameters)
     try:
-        trainer.fit(run, _Watcher(trial, plan.search.metric, options.epochs))
+        trainer.fit(run, watcher)
     finally:
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
     best = best_epoch(trainer.history, plan.search.metric)
