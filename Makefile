@@ -5,7 +5,7 @@ EDGE := .venv-edge/bin
 # Idle OpenMP threads sleep; two spinning threads on a busy core are up to a hundred times slower than one.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo edge test test-all lint docs clean
+.PHONY: demo edge test test-all lint docs coverage bench licences clean
 
 demo: .venv/.installed
 	rm -rf demo
@@ -36,8 +36,24 @@ lint: .venv/.installed-dev
 docs: .venv/.installed-docs
 	$(BIN)/mkdocs build --strict
 
+# Branch coverage as HTML in htmlcov/, of all fast tests or of one room: make coverage ROOM=metrics
+coverage: .venv/.installed-dev
+	$(BIN)/python -m pytest -m "not slow" tests/$(ROOM) --cov=$(if $(ROOM),einthoven.$(ROOM),einthoven) --cov-branch \
+		--cov-report=html --cov-report=term:skip-covered
+
+# The benchmarks that need no corpus and take minutes; figures go to benchmarks/results/, git shows what changed.
+bench: .venv/.installed-dev
+	$(BIN)/python benchmarks/bootstrap.py
+	$(BIN)/python benchmarks/metrics.py 100000 20000
+	$(BIN)/python benchmarks/splits.py
+	$(BIN)/python benchmarks/augmentation.py 3
+	$(BIN)/einthoven bench ptbxl-superdiagnostic --rounds 3
+
+licences: .venv/.installed-dev
+	$(BIN)/python scripts/licences.py
+
 clean:
-	rm -rf .venv .venv-edge build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-edge build dist site htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'

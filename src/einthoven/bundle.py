@@ -36,6 +36,7 @@ from einthoven.spec import SignalSpec
 __all__ = [
     "FORMAT_VERSION",
     "NOVELTY_FILE",
+    "PRETRAINED",
     "Bundle",
     "Finding",
     "Prediction",

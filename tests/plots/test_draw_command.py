@@ -1,5 +1,7 @@
 """``einthoven draw``: files become pictures or pages under the names that were asked for, or one sentence says why not."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +85,22 @@ def test_contradictions_are_refused_before_anything_is_read(arguments: list, mes
 
 def test_the_example_has_twelve_leads() -> None:
     assert example_record("NORM", fs=500).leads == TWELVE_LEADS
+
+
+def test_too_short_a_record_is_named_and_the_others_are_drawn(tmp_path):
+    names = ",".join(TWELVE_LEADS)
+    for name, n in (("a-tiny", 3), ("b-whole", 500)):
+        np.savetxt(
+            tmp_path / f"{name}.csv", np.full((n, 12), 0.1), delimiter=",", header=names, comments="", fmt="%.3f"
+        )
+    files = [str(tmp_path / f"{name}.csv") for name in ("a-tiny", "b-whole")]
+    done = subprocess.run(
+        [sys.executable, "-m", "einthoven.cli", "draw", *files, "--fs", "100", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "3 samples are too few to draw in 4 columns" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["b-whole.png"]
+    assert "note:" in done.stderr  # a flat line is drawn, and said to be one

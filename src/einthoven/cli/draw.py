@@ -38,6 +38,7 @@ def draw(
 ) -> None:
     """Draw ECGs on paper, true to scale, or as interactive pages (html) with calipers. Not a medical device."""
     from einthoven.formats import read_record
+    from einthoven.signals import check_signal
 
     kind, named = _kind(out, kind, len(files))
     stated: dict[str, Any] = {"fs": fs, "unit": unit, "leads": tuple(leads.split(",")) if leads else None}
@@ -47,8 +48,11 @@ def draw(
     with bar("drawing") if len(files) > 1 else nullcontext(lambda done, total: None) as progress:
         for k, (file, target) in enumerate(zip(files, targets, strict=True)):
             try:
-                _write(read_record(file, **stated), target, kind, how, dpi)
+                record = read_record(file, **stated)
+                _write(record, target, kind, how, dpi)
                 print(target)
+                for flag in check_signal(record.signal, record.fs, record.leads):
+                    print(f"note: {file}: {flag.text}", file=sys.stderr)
             except RecordError as error:
                 failed = True
                 print(f"error: {error}", file=sys.stderr)
@@ -61,6 +65,8 @@ def _kind(out: Path, kind: str | None, n_files: int) -> tuple[str, bool]:
     """What to write, and whether ``out`` names the file."""
     ending = out.suffix.lower().lstrip(".")
     named = ending in _KINDS and not out.is_dir()
+    if ending and not named and not out.is_dir():
+        raise EinthovenError(f"{out}: ends in .{ending}; write one of {', '.join(_KINDS)}, or name a folder")
     if kind is not None and kind not in _KINDS:
         raise EinthovenError(f"--format {kind!r}{nearest(kind, _KINDS)}: write one of {', '.join(_KINDS)}")
     if named and n_files > 1:

@@ -51,11 +51,13 @@ def show_why(taken: Taken, chosen: Chosen, prediction: Prediction) -> None:
         return
     left, right = st.columns(2)
     names = {finding.name: title_of(finding) for finding in prediction.findings}
+    subject = (fingerprint_of(taken.record), identity_of(chosen.bundle))
+    # Another ECG or model begins with its own findings: a class that was chosen for the last one was not found here.
     classes = left.multiselect(
-        "Classes", list(names), default=_found(prediction), format_func=names.__getitem__, key="why classes"
+        "Classes", list(names), default=_found(prediction), format_func=names.__getitem__, key=f"why classes {subject}"
     )
     method = right.selectbox("Method", list(METHODS), format_func=lambda key: METHODS[key].words, key="why method")
-    fingerprint = (fingerprint_of(taken.record), identity_of(chosen.bundle), tuple(classes), method)
+    fingerprint = (*subject, tuple(classes), method)
     if st.button("Explain", type="primary", key="why ask", disabled=not classes):
         st.session_state["why asked"] = fingerprint
     if not classes:

@@ -117,11 +117,17 @@ def draw_ecg(
         raise RecordError(f"paper speed and gain must be positive, got {speed_mm_s} mm/s and {gain_mm_mv} mm/mV")
     plan = _plan(record, layout_of(record, layout))
     duration = min(10.0, record.duration_s - start_s) if duration_s is None else duration_s
+    if not np.isfinite([start_s, duration]).all():
+        raise RecordError(f"a part to draw needs seconds, got a start of {start_s} s and a length of {duration} s")
     first, last = round(start_s * record.fs), round((start_s + duration) * record.fs)
     if not 0 <= first < last <= record.n_samples:
         raise RecordError(
             f"{record.record_id or 'record'}: {start_s:g} s to {start_s + duration:g} s is outside its "
             f"{record.duration_s:g} s"
+        )
+    if last - first < 2 * plan.n_columns:
+        raise RecordError(
+            f"{record.record_id or 'record'}: {last - first} samples are too few to draw in {plan.n_columns} columns"
         )
     width = 2 * _MARGIN + _PULSE + 5.0 * np.ceil(duration * speed_mm_s / 5.0)
     height = _HEADER + plan.n_rows * plan.row_mm + _FOOTER

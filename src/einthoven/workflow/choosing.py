@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from einthoven.bundle import list_pretrained
+from einthoven.bundle import PRETRAINED, list_pretrained
 from einthoven.errors import BundleError, EinthovenError, nearest
+from einthoven.files import read_json
 from einthoven.training.runs import Run
 from einthoven.workflow.runs_table import runs_table
 
@@ -66,7 +67,7 @@ def find_choices(runs: Path, stated: str | None = None, environment: Mapping[str
     Raises:
         BundleError: a rank was stated that no run has.
     """
-    shipped = [Choice(f"shipped {name}", f"Shipped: {name}", name) for name in list_pretrained()]
+    shipped = [Choice(f"shipped {name}", f"Shipped: {name}", name) for name in _of_recordings()]
     rows, problems = _rows(runs)
     ranked = _ranked(runs, rows)
     single = [Choice(f"run {row['run']}", f"Run {row['run']}", str(runs / row["run"])) for row in rows]
@@ -76,6 +77,12 @@ def find_choices(runs: Path, stated: str | None = None, environment: Mapping[str
     if named := environment.get(ENVIRONMENT):
         every = [Choice("environment", f"{ENVIRONMENT}: {Path(named).name or named}", named), *every]
     return Choices(tuple(every), tuple(problems))
+
+
+def _of_recordings() -> list[str]:
+    """Shipped models that judge a recording as a whole; those of single beats are for ``einthoven beats``."""
+    about = {name: read_json(PRETRAINED / name / "bundle.json", BundleError, "a bundle") for name in list_pretrained()}
+    return [name for name, each in about.items() if each["provenance"].get("before_r_s") is None]
 
 
 def _rows(runs: Path) -> tuple[list[dict[str, Any]], list[str]]:

@@ -92,7 +92,7 @@ def judge_beats(
         MissingExtraError: beats are to be found, and NeuroKit is not installed.
     """
     if not judges_beats(bundle):
-        raise BundleError(f"{bundle.name} does not judge single beats; use predict")
+        raise BundleError(_why_not(bundle))
     name = record.record_id or "record"
     if record.duration_s < MIN_DURATION_S:
         raise ConformError(
@@ -117,6 +117,15 @@ def judge_beats(
         chosen=decided.probabilities.argmax(axis=1),
         probabilities=decided.probabilities,
         notes=(*conformed.notes, *notes),
+    )
+
+
+def _why_not(bundle: Bundle) -> str:
+    if bundle.about["provenance"].get("record_s", np.inf) >= MIN_DURATION_S:
+        return f"{bundle.name} does not judge single beats; use einthoven predict"
+    return (
+        f"{bundle.name} judges single beats, but does not say where in its windows the R peak lies; prepare mitdb and "
+        "train again"
     )
 
 
