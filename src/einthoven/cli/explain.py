@@ -97,6 +97,8 @@ def _print_file(file: Path, found: Explanation) -> None:
         print(f"  {first}")
         for line in rest:
             print(f"    {line}")
+    for flag in found.prediction.flags:
+        print(f"  note: {flag.text}")
     for note in found.notes:
         print(f"  note: {note}")
 

@@ -151,8 +151,9 @@ def _conduction(summaries: Mapping[str, ClassSummary]) -> list[Verdict]:
             if other != name and each["mean"] is not None and each["mean"] >= LEAST_QRS_RATIO
         ]
         if (checked := qrs_check(name, row["mean"], others)) is not None:
-            bounds = "" if row["low"] is None else f"; 95 % interval {row['low']:.1f} to {row['high']:.1f}"
-            found.append(Verdict("waves", name, checked["met"], f"{checked['sentence']}{bounds}"))
+            few = row["low"] is None
+            bounds = "; too few for an interval" if few else f"; 95 % interval {row['low']:.1f} to {row['high']:.1f}"
+            found.append(Verdict("waves", name, None if few else checked["met"], f"{checked['sentence']}{bounds}"))
     return found
 
 
