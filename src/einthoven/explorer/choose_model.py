@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from einthoven.bundle import Bundle, backends_of
-from einthoven.evaluation.wording import cohort, estimate
+from einthoven.evaluation.wording import cohort, counted, estimate
 from einthoven.explorer.frame import note, put, section
 from einthoven.explorer.markup import facts, notes
 from einthoven.explorer.models import open_bundle
@@ -82,7 +82,7 @@ def _about(bundle: Bundle) -> dict[str, str]:
     origin, network = about["provenance"], about["network"]
     rows = {
         "Network": f"{network.get('name', 'ensemble')}, {network['n_parameters']:,} parameters",
-        "Reads": f"{len(spec.leads)} leads at {spec.fs:g} Hz, windows of {bundle.window / spec.fs:g} s",
+        "Reads": f"{counted(len(spec.leads), 'lead')} at {spec.fs:g} Hz, windows of {bundle.window / spec.fs:g} s",
         "Classes": _classes(bundle),
         "Trained on": f"{origin['dataset']}: {cohort(origin)}",
     }

@@ -49,7 +49,7 @@ def _about(dataset: Dataset) -> dict[str, str]:
     return {
         "Name": dataset.name,
         "Records": cohort({"n_records": len(dataset), "n_patients": None if None in patients else len(patients)}),
-        "Signals": f"{len(spec.leads)} leads at {spec.fs:g} Hz, {spec.unit}, {lengths}, band {band}",
+        "Signals": f"{counted(len(spec.leads), 'lead')} at {spec.fs:g} Hz, {spec.unit}, {lengths}, band {band}",
         "Labels": f"{dataset.label_system}, {len(dataset.label_table)} codes",
         "Folds": fold_range(folds) or "none",
         "Source": dataset.attribution,
