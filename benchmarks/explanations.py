@@ -29,7 +29,6 @@ from einthoven.explain.explanation import wave_shares
 from einthoven.formats import read_record
 from einthoven.formats.wfdb_annotations import read_annotations
 from einthoven.record import Record
-from einthoven.workflow.explaining_split import record_of
 from einthoven.workflow.selection import select_for_bundle
 
 BUNDLE = "ptbxl-superdiagnostic"
@@ -91,7 +90,7 @@ def on_dataset(bundle: Any, model: Any, path: Path, method: str, n_records: int,
     correlations: dict[str, list[float]] = defaultdict(list)
     settings = Settings(steps=METHODS[method].steps)
     for row in rows.tolist():
-        subject = open_subject(bundle, record_of(selected.dataset, row), model)
+        subject = open_subject(bundle, selected.dataset.record(row), model)
         if not any(finding.present for finding in subject.prediction.findings):
             continue
         began = time.process_time()

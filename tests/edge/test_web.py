@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from web_site import Visit, open_browser, runtime_or_skip, serve, visit
+from web_site import Visit, runtime_or_skip, serve, visit
 
+from browser import open_browser
 from einthoven.bundle import Bundle, load_bundle
 from einthoven.corpora.synthetic import example_record, write_synthetic_corpus
 from einthoven.edge.web import write_web

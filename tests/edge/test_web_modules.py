@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from web_site import open_browser, serve
+from web_site import serve
 
+from browser import open_browser
 from einthoven.bundle import Bundle, load_bundle
 from einthoven.corpora.synthetic import example_record, write_synthetic_corpus
 from einthoven.decisions import Calibration, Conformal, Decisions

@@ -3,7 +3,6 @@
 import contextlib
 import http.server
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 READY, ANSWERED = "body[data-state=ready]", "body[data-state=done], body[data-state=bad]"
 
 
@@ -46,22 +44,6 @@ def serve(folder: Path) -> Iterator[Server]:
         threading.Thread(target=listening.serve_forever, daemon=True).start()
         yield server
         listening.shutdown()
-
-
-@contextlib.contextmanager
-def open_browser() -> Iterator[object]:
-    """Chromium of the machine, else Playwright's own; skipped by name where neither is, except in CI."""
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except Error as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no Chromium to test with: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 def runtime_or_skip() -> None:

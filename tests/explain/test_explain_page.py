@@ -1,11 +1,10 @@
 """Is the page whole by itself, true to its numbers, and readable on a telephone?"""
 
-import os
 import re
-import shutil
 
 import pytest
 
+from browser import open_browser
 from einthoven.corpora.synthetic import example_record
 from einthoven.explain import Settings, open_subject
 from einthoven.explain.checks import faithfulness
@@ -60,15 +59,7 @@ def test_a_normal_ecg_is_no_abnormality_on_the_page(page):
 
 
 def test_in_a_browser_nothing_fails_and_a_telephone_needs_no_sideways_scrolling(page):
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with playwright.sync_playwright() as started:
-        try:
-            browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        except playwright.Error as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no Chromium to test with: {str(error).splitlines()[0]}")
+    with open_browser() as browser:
         for width in (1280, 390):
             tab, errors = browser.new_page(viewport={"width": width, "height": 844}), []
             tab.on(
@@ -83,4 +74,3 @@ def test_in_a_browser_nothing_fails_and_a_telephone_needs_no_sideways_scrolling(
             assert errors == []
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
             assert tab.locator("ecg-viewer").count() == 2
-        browser.close()

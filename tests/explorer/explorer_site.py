@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,6 @@ from urllib.parse import urlparse
 
 import pytest
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # What Streamlit's own frames make the browser say; nothing of it is an error.
 HARMLESS = ("Unrecognized feature", "allow-scripts and allow-same-origin")
 
@@ -100,22 +98,6 @@ def explorer(folder: Path, *options: str) -> Iterator[Site]:
     finally:
         process.terminate()
         process.wait(30)
-
-
-@contextlib.contextmanager
-def open_browser() -> Iterator[object]:
-    """Chromium of the machine, else Playwright's own; skipped by name where neither is, except in CI."""
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except Error as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no Chromium to test with: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -5,8 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from explorer_site import explorer, open_browser, visit, write_judged_run
+from explorer_site import explorer, visit, write_judged_run
 
+from browser import open_browser
 from einthoven.corpora.synthetic import example_record
 
 pytest.importorskip("playwright.sync_api")

@@ -7,7 +7,7 @@ from einthoven.bundle import load_bundle
 from einthoven.dataset import open_dataset
 from einthoven.errors import DatasetError
 from einthoven.explorer.show_similar import labels_of, rows_to_search
-from einthoven.workflow.similar import build_index, embed, record_of_row
+from einthoven.workflow.similar import build_index, embed
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def index(bundle, dataset):
 
 def test_a_record_of_the_dataset_finds_itself_first(index, bundle, dataset):
     for row in (0, 57):
-        record = record_of_row(dataset, row)
+        record = dataset.record(row)
         found = index.nearest(embed(bundle, record), 3)
         assert found[0].row == row
         assert found[0].cosine == pytest.approx(1, abs=1e-5)
@@ -41,14 +41,12 @@ def test_a_record_of_the_dataset_finds_itself_first(index, bundle, dataset):
 
 
 def test_each_neighbour_is_of_another_patient(index, bundle, dataset):
-    patients = [
-        dataset.records.patient_id[each.row] for each in index.nearest(embed(bundle, record_of_row(dataset, 5)), 20)
-    ]
+    patients = [dataset.records.patient_id[each.row] for each in index.nearest(embed(bundle, dataset.record(5)), 20)]
     assert len(patients) == 20 == len(set(patients))
 
 
 def test_a_batch_of_records_gives_the_embeddings_of_each_alone(index, bundle, dataset):
-    alone = embed(bundle, record_of_row(dataset, 33))
+    alone = embed(bundle, dataset.record(33))
     assert np.allclose(alone / np.linalg.norm(alone), index.vectors[33], atol=1e-5)
 
 

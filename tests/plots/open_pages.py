@@ -1,32 +1,11 @@
 """What the tests of pages share: a browser without a network that tells what it did."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-
-
-@contextmanager
-def open_browser() -> Iterator[object]:
-    """Chromium of the machine, else Playwright's own; skipped by name where neither is, except in CI."""
-    from playwright.sync_api import Error, sync_playwright
-
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        except Error as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no Chromium to test with: {str(error).splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from open_pages import DESKTOP, PHONE, open_browser, opened
+from open_pages import DESKTOP, PHONE, opened
 from typer.testing import CliRunner
 
+from browser import open_browser
 from einthoven.cli.main import app
 
 READY = "body[data-state=ready]"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from open_pages import DESKTOP, PHONE, Opened, open_browser, opened, settle
+from open_pages import DESKTOP, PHONE, Opened, opened, settle
 
+from browser import open_browser
 from einthoven.errors import RecordError
 from einthoven.leads import TWELVE_LEADS
 from einthoven.plots.interactive import interactive_ecg, save_interactive, viewer_assets, viewer_fragment

@@ -18,6 +18,7 @@ from einthoven.dataset.urls import url_of
 from einthoven.errors import DatasetError, nearest
 from einthoven.files import read_json, sha256_of
 from einthoven.labels import Statement
+from einthoven.record import Record
 from einthoven.spec import SignalSpec
 from einthoven.splits import read_split
 
@@ -96,6 +97,23 @@ class Dataset:
         steps = self.steps(row)
         signal = np.where(steps == MISSING, np.float32(np.nan), steps * np.float32(self.step_uv / 1000))
         return np.ascontiguousarray(signal.T)
+
+    def record(self, row: int) -> Record:
+        """Return one record with what the table knows of it, its signal as ``signal`` gives it."""
+        table, sex = self.records, self.records.sex[row]
+        return Record(
+            signal=self.signal(row),
+            fs=self.spec.fs,
+            leads=self.spec.leads,
+            record_id=table.record_id[row],
+            patient_id=table.patient_id[row],
+            age=table.age[row],
+            sex="female" if sex == "female" else "male" if sex == "male" else None,
+            statements=table.statements[row],
+            label_system=self.label_system,
+            source=table.source[row],
+            unit=self.spec.unit,
+        )
 
     def steps(self, row: int) -> NDArray[np.int16]:
         """One record as it is stored, int16 (samples, leads); of a dataset at a URL only its own bytes are fetched."""

@@ -27,6 +27,7 @@ from einthoven.edge.web_runtime import LICENCE, RUNTIME_FILES, VERSION, fetch_ru
 from einthoven.errors import BundleError, ConformError, EinthovenError
 from einthoven.files import read_json, sha256_of, write_json
 from einthoven.formats import read_record
+from einthoven.labels import NORMAL_CLASSES
 from einthoven.leads import TWELVE_LEADS
 from einthoven.runtimes import open_network
 from einthoven.signals import MIN_DURATION_S, aggregate, conform, windows
@@ -36,8 +37,6 @@ __all__ = ["check", "write_web"]
 _PAGE = Path(__file__).parent / "web_page"
 _GRAPH, _MODEL, _SAMPLE, _RUNTIME = "model.onnx", "model.json", "synthetic-ecg.csv", "onnxruntime"
 _FORMAT = "einthoven web 1"
-# Classes that say that something is as it should be: PTB-XL's NORM and SR, sinus rhythm in SNOMED CT, AAMI's N.
-_NORMAL = ("NORM", "SR", "426783006", "N")
 _README = """\
 {name}: a page that reads an ECG in the browser and judges it there
 {rule}
@@ -214,7 +213,7 @@ def _model(work: Path, bundle: Bundle, expected: tuple[Finding, ...]) -> dict[st
         "kind": bundle.kind,
         "classes": list(bundle.classes),
         "descriptions": dict(bundle.descriptions),
-        "normal": [name for name in bundle.classes if name in _NORMAL],
+        "normal": [name for name in bundle.classes if name in NORMAL_CLASSES],
         "spec": bundle.spec.to_dict(),
         "window": {"length": bundle.window, "stride": bundle.stride, "aggregate": bundle.how},
         "facts": list(bundle.facts),

@@ -156,7 +156,7 @@ def draw_mistakes(
     for mistake in mistakes:
         rank = 1 + sum((d["class"], d["kind"]) == (mistake.class_name, mistake.kind) for d in drawn)
         place = f"{file_name(mistake.class_name)}-{'fp' if mistake.kind == FALSE_ALARM else 'fn'}-{rank}.png"
-        record = _record(mistake, predictions, dataset, int(rows[mistake.row]))
+        record = dataset.record(int(rows[mistake.row]))
         _save_strip(record, _heading(mistake, predictions), folder / place)
         words = caption(mistake, predictions)
         drawn.append({"file": place, "class": mistake.class_name, "kind": mistake.kind, "caption": words})
@@ -166,20 +166,6 @@ def draw_mistakes(
 def file_name(name: str) -> str:
     """A class name as part of a file's name: letters, digits, ``+`` and ``_``."""
     return "".join(c if c.isalnum() or c in "+_" else "_" for c in name)
-
-
-def _record(mistake: Mistake, predictions: Predictions, dataset: Dataset, row: int) -> Record:
-    spec = dataset.spec
-    return Record(
-        dataset.signal(row),
-        spec.fs,
-        spec.leads,
-        mistake.record_id,
-        statements=dataset.records.statements[row],
-        label_system=dataset.label_system,
-        source=predictions.source[mistake.row] or "",
-        unit=spec.unit,
-    )
 
 
 def _save_strip(record: Record, title: str, path: Path) -> None:

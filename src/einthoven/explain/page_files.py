@@ -17,7 +17,6 @@ from einthoven.explain.explanation import Explanation
 from einthoven.explain.page import render_page, verdict_views
 from einthoven.explain.verdicts import record_verdicts
 from einthoven.explain.wording import (
-    NORMAL,
     beats_sentence,
     findings_sentence,
     is_normal,
@@ -25,6 +24,7 @@ from einthoven.explain.wording import (
     sum_sentence,
     verdict,
 )
+from einthoven.labels import NORMAL_CLASSES
 from einthoven.plots.attributions import lead_bars_figure
 from einthoven.plots.interactive import viewer_assets, viewer_fragment
 
@@ -77,7 +77,7 @@ def _file(number: int, name: str, found: Explanation, gains: Gains) -> dict[str,
         overlays=overlays,
         overlay_unit=sample_unit(found),
         shown=found.classes[0],
-        normal=NORMAL,
+        normal=NORMAL_CLASSES,
         title=f"{name}: interactive ECG",
     )
     return {

@@ -12,13 +12,13 @@ import numpy as np
 
 from einthoven.bundle import Finding, Prediction
 from einthoven.explain.catalogue import LOGIT, METHODS
+from einthoven.labels import NORMAL_CLASSES
 
 if TYPE_CHECKING:
     from einthoven.explain.explanation import Explanation
 
 __all__ = [
     "LEAST_QRS_RATIO",
-    "NORMAL",
     "QRS_CLASSES",
     "beats_sentence",
     "describe",
@@ -32,7 +32,6 @@ __all__ = [
     "verdict",
 ]
 
-NORMAL = ("NORM", "SR", "426783006", "N")  # normal ECG, sinus rhythm in two systems, normal beat
 _STRONGEST = 3
 # Disturbances of conduction within the ventricles: what a cardiologist measures lies in the QRS complex.
 QRS_CLASSES = frozenset(
@@ -43,14 +42,14 @@ LEAST_QRS_RATIO = 1.5
 
 def is_normal(name: str) -> bool:
     """Whether a class is that of a normal ECG, a normal rhythm or a normal beat: never an abnormality."""
-    return name in NORMAL
+    return name in NORMAL_CLASSES
 
 
 def verdict(finding: Finding) -> str:
     """The decision in words: a normal ECG is never called a finding, and no finding is never called normal."""
     if finding.present is None:
         return "not decided, for the model has no threshold for it"
-    if finding.name == NORMAL[0]:
+    if finding.name == NORMAL_CLASSES[0]:
         return "looks normal" if finding.present else "not called normal"
     if is_normal(finding.name):
         return "seen" if finding.present else "not seen"
@@ -73,7 +72,7 @@ def findings_sentence(prediction: Prediction) -> str:
     present = [finding for finding in prediction.findings if finding.present]
     if found := [finding for finding in present if not is_normal(finding.name)]:
         return f"found: {_listed(found)}"
-    if any(finding.name == NORMAL[0] for finding in present):
+    if any(finding.name == NORMAL_CLASSES[0] for finding in present):
         return f"the model reports no abnormality and calls this {_listed(present)}"
     if present:
         return f"no abnormality was found, which is not the same as a normal ECG; seen: {_listed(present)}"

@@ -117,9 +117,8 @@ def _show(dataset: Dataset, found: list[Neighbour]) -> None:
     put(table(("Record", "Labels", "Cosine", "Age", "Sex"), rows, caption, words=2))
     names = {each.row: f"{records.record_id[each.row]} ({each.cosine:.3f})" for each in found}
     row = st.selectbox("Show", list(names), format_func=names.__getitem__, key="similar shown")
-    from einthoven.workflow.similar import record_of_row
 
-    show_tracing(record_of_row(dataset, row))
+    show_tracing(dataset.record(row))
 
 
 def labels_of(dataset: Dataset, row: int) -> str:

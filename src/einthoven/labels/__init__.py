@@ -1,6 +1,6 @@
 """What do the codes mean? Label tables and the tasks that are read from them."""
 
-from einthoven.labels.contradictions import exclusions_of
+from einthoven.labels.contradictions import NORMAL_CLASSES, exclusions_of
 from einthoven.labels.conversion import (
     ChangedCode,
     Converted,
@@ -20,6 +20,7 @@ from einthoven.labels.systems import LabelSystem, columns_system, load_system, s
 from einthoven.labels.tasks import Statement, Task, codes_of, make_task, table_tasks
 
 __all__ = [
+    "NORMAL_CLASSES",
     "SINUS_RHYTHM",
     "ChangedCode",
     "ClassMeaning",

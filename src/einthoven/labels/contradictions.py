@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 from einthoven.labels.tasks import Statement, Task
 
-__all__ = ["exclusions_of"]
+__all__ = ["NORMAL_CLASSES", "exclusions_of"]
+
+# No abnormality: a normal ECG, sinus rhythm in two systems, a normal beat.
+NORMAL_CLASSES = ("NORM", "SR", "426783006", "N")
 
 _NORMAL = "NORM"
 

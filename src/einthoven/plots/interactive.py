@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from einthoven.errors import RecordError
 from einthoven.files import atomic_write
+from einthoven.labels import NORMAL_CLASSES
 from einthoven.plots.explanation import full_colour
 from einthoven.plots.paper import Layout, heading, layout_of, statement_words
 from einthoven.record import Record
@@ -45,7 +46,6 @@ _MISSING = -32768
 _LARGEST = 32767
 _FINEST = 0.001  # mV per step: a microvolt
 _LEVELS = 2000  # of an attribution, from 0 to its greatest value
-_NORMAL = ("NORM", "SR", "426783006")
 
 
 def interactive_ecg(
@@ -54,7 +54,7 @@ def interactive_ecg(
     overlays: Mapping[str, NDArray[np.floating]] | None = None,
     overlay_unit: str = "log-odds per sample",
     shown: str | None = None,
-    normal: Collection[str] = _NORMAL,
+    normal: Collection[str] = NORMAL_CLASSES,
     layout: Layout | None = None,
     title: str | None = None,
     height: int | None = None,
@@ -105,7 +105,7 @@ def viewer_fragment(
     overlays: Mapping[str, NDArray[np.floating]] | None = None,
     overlay_unit: str = "log-odds per sample",
     shown: str | None = None,
-    normal: Collection[str] = _NORMAL,
+    normal: Collection[str] = NORMAL_CLASSES,
     layout: Layout | None = None,
     title: str | None = None,
     height: int | None = None,

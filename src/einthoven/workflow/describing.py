@@ -12,7 +12,7 @@ from einthoven.labels import Task
 from einthoven.record import Record
 from einthoven.workflow.samples import choose_samples
 
-__all__ = ["describe_dataset", "record_of", "write_description"]
+__all__ = ["describe_dataset", "write_description"]
 
 Progress = Callable[[int, int], None]
 
@@ -72,22 +72,5 @@ def write_description(
     chosen: dict[str, list[Record]] = {name: [] for name in task.classes}
     if examples:
         for sample in choose_samples(dataset, task, examples, progress=progress):
-            chosen[sample.class_name].append(record_of(dataset, sample.row))
+            chosen[sample.class_name].append(dataset.record(sample.row).with_(patient_id=None))
     write_page(path, contents, chosen)
-
-
-def record_of(dataset: Dataset, row: int) -> Record:
-    """A row of a dataset as a record, without its patient."""
-    table = dataset.records
-    return Record(
-        dataset.signal(row),
-        dataset.spec.fs,
-        dataset.spec.leads,
-        record_id=table.record_id[row],
-        age=table.age[row],
-        sex=table.sex[row],  # type: ignore[arg-type]  # a corpus' words were checked when it was prepared
-        statements=table.statements[row],
-        label_system=dataset.label_system,
-        source=table.source[row],
-        unit=dataset.spec.unit,
-    )

@@ -15,8 +15,9 @@ import numpy as np
 
 from einthoven.errors import EinthovenError
 from einthoven.explain.catalogue import METHODS, RELATIVE
-from einthoven.explain.wording import NORMAL, is_normal, sample_unit, sum_sentence, title_of
+from einthoven.explain.wording import is_normal, sample_unit, sum_sentence, title_of
 from einthoven.files import atomic_write
+from einthoven.labels import NORMAL_CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +95,7 @@ def draw_class(found: Explanation, name: str, common_scale: bool = False) -> Fig
     scale = Scale(
         full_colour(of, fs),
         sample_unit(found) + (", one scale for all pictures of this record" if common_scale else ""),
-        ("speaks for a normal ECG" if name == NORMAL[0] else f"speaks for {name}", "speaks against it"),
+        ("speaks for a normal ECG" if name == NORMAL_CLASSES[0] else f"speaks for {name}", "speaks against it"),
         normal,
         METHODS[found.method].unit != RELATIVE,
     )

@@ -16,7 +16,6 @@ from einthoven.errors import DatasetError, EinthovenError, RecordError, nearest
 from einthoven.explain.catalogue import METHODS, Settings, check_classes, method_named
 from einthoven.explain.explanation import NOT_A_DEVICE, Explanation
 from einthoven.files import write_json
-from einthoven.record import Record
 from einthoven.workflow.explaining_outputs import check_folder, staged, write_summary_pictures, write_table
 from einthoven.workflow.selection import SPLITS, Selected, select_for_bundle
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from einthoven.explain.subject import Subject
     from einthoven.explain.verdicts import Verdict
 
-__all__ = ["ExplainedSplit", "explain_dataset", "record_of"]
+__all__ = ["ExplainedSplit", "explain_dataset"]
 
 Progress = Callable[[int, int], None]
 
@@ -115,21 +114,6 @@ def _rows(bundle: Bundle, path: Path, split: str, n_records: int, seed: int) -> 
     return selected, np.sort(drawn)
 
 
-def record_of(dataset: Dataset, row: int) -> Record:
-    """A row of a dataset as a record, in the dataset's form."""
-    table = dataset.records
-    sex = table.sex[row]
-    return Record(
-        signal=dataset.signal(row),
-        fs=dataset.spec.fs,
-        leads=dataset.spec.leads,
-        record_id=table.record_id[row],
-        age=table.age[row],
-        sex="female" if sex == "female" else "male" if sex == "male" else None,
-        unit=dataset.spec.unit,
-    )
-
-
 def _explain(
     bundle: Bundle,
     dataset: Dataset,
@@ -147,7 +131,7 @@ def _explain(
     for k, row in enumerate(rows.tolist()):
         if progress:
             progress(k, len(rows))
-        record = record_of(dataset, row)
+        record = dataset.record(row)
         try:
             subject = open_subject(bundle, record, network)
             found = explain_subject(subject, method=method, classes=classes, settings=tally.settings)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from einthoven.bundle import Bundle, Finding, Prediction
 from einthoven.evaluation.wording import CALIBRATION_WORDS, in_words
+from einthoven.labels import NORMAL_CLASSES
 
 __all__ = [
-    "NORMAL",
     "Headline",
     "Verdict",
     "calibration_of",
@@ -22,8 +22,6 @@ __all__ = [
     "title_of",
     "verdict_of",
 ]
-
-NORMAL = ("NORM", "SR", "426783006", "N")  # normal ECG, sinus rhythm in two systems, normal beat
 
 
 class Headline(NamedTuple):
@@ -44,7 +42,7 @@ class Verdict(NamedTuple):
 
 def is_normal(finding: Finding) -> bool:
     """Whether a class is that of a normal ECG, a normal rhythm or a normal beat."""
-    return finding.name in NORMAL
+    return finding.name in NORMAL_CLASSES
 
 
 def title_of(finding: Finding) -> str:

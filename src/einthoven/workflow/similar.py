@@ -22,7 +22,7 @@ from einthoven.models.ensemble import WeightedMean
 from einthoven.record import Record
 from einthoven.signals import conform, windows
 
-__all__ = ["Index", "Neighbour", "build_index", "embed", "record_of_row"]
+__all__ = ["Index", "Neighbour", "build_index", "embed"]
 
 _AT_ONCE = 256  # windows
 _RECORDS = 32  # read at a time
@@ -115,25 +115,6 @@ def build_index(
     stacked = np.stack(vectors)
     stacked /= np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), 1e-12)
     return Index(dataset, np.asarray(rows, np.int64), stacked)
-
-
-def record_of_row(dataset: Dataset, row: int) -> Record:
-    """Return a record of a dataset with what its table knows about the patient."""
-    table = dataset.records
-    sex = table.sex[row]
-    return Record(
-        signal=dataset.signal(row),
-        fs=dataset.spec.fs,
-        leads=dataset.spec.leads,
-        record_id=table.record_id[row],
-        patient_id=table.patient_id[row],
-        age=table.age[row],
-        sex="female" if sex == "female" else "male" if sex == "male" else None,
-        statements=table.statements[row],
-        label_system=dataset.label_system,
-        source=table.source[row],
-        unit=dataset.spec.unit,
-    )
 
 
 def _embed(bundle: Bundle, model: Model, signals: Sequence[Array]) -> list[Array]:
