@@ -4,6 +4,11 @@ BIN := .venv/bin
 EDGE := .venv-edge/bin
 # Idle OpenMP threads sleep; two spinning threads on a busy core are up to a hundred times slower than one.
 export OMP_WAIT_POLICY ?= PASSIVE
+# uv installs in seconds what takes pip minutes and reads none of pip's settings: what pip was told is passed on to it.
+export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+export UV_DEFAULT_INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),https://pypi.org/simple)
+export UV_SYSTEM_CERTS := 1
+UV_INSTALL := .venv/bin/uv pip install --quiet --compile-bytecode
 
 .PHONY: demo edge test test-all lint docs coverage bench licences clean
 
@@ -59,24 +64,28 @@ clean:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"Python 3.11 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 
+.venv/bin/uv: .venv/bin/python constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt uv
+	touch $@
+
 # torch first: an unpinned torch brings gigabytes of CUDA libraries.
-.venv/.torch: .venv/bin/python constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
+.venv/.torch: .venv/bin/uv constraints.txt
+	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt torch==2.13.0
 	touch $@
 
 .venv/.installed: .venv/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,report]"
+	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[train,report]"
 	touch $@
 
 .venv/.installed-dev: .venv/.torch pyproject.toml
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[dev]"
 	touch $@ .venv/.installed
 
 # LiteRT, OpenVINO and ExecuTorch contradict the pins of everything else.
-.venv-edge/.installed: .venv/bin/python constraints-edge.txt pyproject.toml
+.venv-edge/.installed: .venv/bin/uv constraints-edge.txt pyproject.toml
 	$(BIN)/python -m venv .venv-edge
-	$(EDGE)/python -m pip install --quiet -c constraints-edge.txt torch==2.13.0
-	$(EDGE)/python -m pip install --quiet -c constraints-edge.txt -e ".[edge]" pytest pytest-timeout
+	$(UV_INSTALL) --python $(EDGE)/python -c constraints-edge.txt torch==2.13.0
+	$(UV_INSTALL) --python $(EDGE)/python -c constraints-edge.txt -e ".[edge]" pytest pytest-timeout
 	$(EDGE)/python -m pip check
 	touch $@
 
@@ -93,5 +102,5 @@ clean:
 	else echo "not found and not installed:$$missing; tests of the web page that need it are skipped"; fi
 
 .venv/.installed-docs: .venv/.installed-dev
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[docs]"
 	touch $@
