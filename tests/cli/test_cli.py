@@ -166,13 +166,18 @@ def test_synthesize_writes_ptb_xls_layout(tmp_path):
         ("corpora", "ptb-xl"),
         ("tasks", "superdiagnostic"),
         ("augmentations", "lead_dropout"),
-        ("pretrained", ""),
+        ("pretrained", "12 leads, 2.5 s at 100 Hz; 473,349 parameters; validation macro AUROC 0.9375 ["),
     ],
 )
 def test_lists(what, word):
     done = einthoven("list", what)
     assert done.returncode == 0, done.stderr
     assert word.lower() in done.stdout.lower()
+
+
+def test_models_lists_networks_or_the_trained_models():
+    assert einthoven("models").stdout == einthoven("list", "models").stdout
+    assert einthoven("models", "--pretrained").stdout == einthoven("list", "pretrained").stdout
 
 
 def test_the_version_is_printed():

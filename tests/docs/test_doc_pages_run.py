@@ -44,7 +44,7 @@ def test_every_block_of_the_page_runs(page, base, tmp_path, monkeypatch):
         "einthoven --version",
         "einthoven list formats",
         "einthoven list corpora",
-        "einthoven list pretrained",
+        "einthoven models --pretrained",
         "einthoven labels list",
         "einthoven labels explain 59118001",
         "einthoven download --list",

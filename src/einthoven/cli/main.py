@@ -337,3 +337,15 @@ def list_parts(
     from einthoven.cli import verbs
 
     verbs.list_parts(what)
+
+
+@app.command()
+def models(
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="the trained models that come with the package")
+    ] = False,
+) -> None:
+    """List the networks that can be trained, or the models that are trained already."""
+    from einthoven.cli import verbs
+
+    verbs.list_parts("pretrained" if pretrained else "models")
