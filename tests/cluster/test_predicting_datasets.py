@@ -66,6 +66,14 @@ def test_processes_write_the_same_bytes(whole, dataset_folder, tmp_path):
     assert bytes_of(tmp_path / "out") == bytes_of(whole)
 
 
+def test_facts_of_the_dataset_are_read_once_however_many_blocks(dataset_folder, tmp_path, monkeypatch):
+    read, really = [], predicting.facts_of_dataset
+    monkeypatch.setattr(predicting, "facts_of_dataset", lambda *of: read.append(1) or really(*of))
+    predicting._open_once.cache_clear()
+    done = predict_all(MODEL, dataset_folder, tmp_path / "out", block=10, fan_out=here)
+    assert (done.n_new, len(read)) == (5, 1)
+
+
 def test_an_interrupted_call_goes_on_and_predicts_nothing_twice(whole, dataset_folder, tmp_path):
     made = []
 

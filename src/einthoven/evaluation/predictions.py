@@ -80,6 +80,7 @@ def predict_dataset(
     rows: NDArray[np.int64],
     targets: NDArray[np.float32],
     progress: Callable[[int, int], None] | None = None,
+    facts: NDArray[np.float32] | None = None,
 ) -> Predictions:
     """Let a bundle judge prepared records, as ``Bundle.predict`` would one by one.
 
@@ -89,6 +90,7 @@ def predict_dataset(
         rows: which records.
         targets: shape (rows, classes of the bundle).
         progress: called with windows done and their number.
+        facts: what ``facts_of_dataset`` gives; for who calls this many times and need not read them as often.
 
     Raises:
         DatasetError: the dataset's signals have another form than the bundle's, or were not measured though it needs
@@ -98,7 +100,8 @@ def predict_dataset(
         have, need = dataset.spec.to_dict(), bundle.spec.to_dict()
         differ = "; ".join(f"{key} is {have[key]}, not {need[key]}" for key in need if have[key] != need[key])
         raise DatasetError(f"{dataset.path}: not in the form that {bundle.name} needs: {differ}; prepare it so")
-    facts = facts_of_dataset(dataset, bundle.facts)
+    if facts is None:
+        facts = facts_of_dataset(dataset, bundle.facts)
     scores, done, total = np.empty((len(rows), len(bundle.classes))), 0, _count_windows(bundle, dataset, rows)
     shards = dataset.open_shards(2)
     along = np.argsort(rows, kind="stable")  # in the order of the files: each is opened once

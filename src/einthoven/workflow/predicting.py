@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from einthoven.dataset import Dataset, open_dataset
 from einthoven.errors import DatasetError, EinthovenError, RecipeError
 from einthoven.evaluation.prediction_parts import manifest_of, part_of, plan_of_parts
 from einthoven.evaluation.predictions import predict_dataset, write_predictions
+from einthoven.facts import facts_of_dataset
 from einthoven.files import read_json, sha256_of, write_json
 from einthoven.processes import FanOut, as_finished
 from einthoven.splits import rows_of_folds
@@ -148,6 +149,11 @@ class _Opened:
             "records": len(self.rows),
         }
 
+    @cached_property
+    def facts(self) -> NDArray[np.float32]:
+        """What the bundle's network sees beside the signal, of every record: read once by each process."""
+        return facts_of_dataset(self.dataset, self.bundle.facts)
+
     def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Targets of records, shape (rows, classes); NaN where nobody looked."""
         if self.why_unlabelled:
@@ -251,5 +257,6 @@ def _write_part(source: _Source, out: Path, k: int, first: int, last: int) -> di
         raise DatasetError(f"{source.model} or {source.dataset} is being changed; leave them alone while they are used")
     rows = opened.rows[first:last]
     path = part_of(out, k)
-    write_predictions(path, predict_dataset(opened.bundle, opened.dataset, rows, opened.targets(rows)))
+    found = predict_dataset(opened.bundle, opened.dataset, rows, opened.targets(rows), facts=opened.facts)
+    write_predictions(path, found)
     return {"file": path.name, "rows": len(rows), "sha256": sha256_of(path)}
