@@ -319,12 +319,11 @@ def draw() -> None:
             f"{row['resident MB']:.0f} |"
         )
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for stage in STAGES:
+    for k, stage in enumerate(STAGES):
         of = sorted((row for row in rows if row["stage"] == stage), key=lambda row: row["archive"])
-        label = {"train": "train an epoch"}.get(stage, stage)
-        if stage != "open":
-            left.plot([r["records"] for r in of], [r["cpu seconds"] for r in of], "o-", label=label)
-        right.plot([r["archive"] for r in of], [r["private MB"] for r in of], "o-", label=label)
+        how = {"color": f"C{k}", "label": {"train": "train an epoch"}.get(stage, stage)}
+        left.plot([r["records"] for r in of], [r["cpu seconds"] for r in of], "o-", **how)
+        right.plot([r["archive"] for r in of], [r["private MB"] for r in of], "o-", **how)
     left.set(xscale="log", yscale="log", xlabel="records worked on", ylabel="processor seconds", title="Time")
     right.set(xscale="log", xlabel="records of the archive", ylabel="private MB, all processes", title="Peak memory")
     right.set_ylim(0)
@@ -332,7 +331,6 @@ def draw() -> None:
         axes.grid(alpha=0.3, which="both")
         axes.spines[["top", "right"]].set_visible(False)
     left.legend(frameon=False)
-    right.legend(frameon=False)
     figure.savefig(Path(__file__).parents[1] / "docs" / "images" / "scale.png", dpi=110)
 
 
