@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from einthoven.errors import BundleError
 from einthoven.files import atomic_write
@@ -65,13 +65,32 @@ def load_weights(path: Path, model: nn.Module) -> None:
         raise BundleError(f"{path}: weights do not fit the model: {str(error).splitlines()[0]}") from None
 
 
-def load_matching(path: Path, model: nn.Module) -> set[str]:
-    """Fill a module with the weights of a file whose names and shapes agree.
+def load_matching(
+    path: Path, model: nn.Module, classifier: str, known: Sequence[str], wanted: Sequence[str]
+) -> set[str]:
+    """Fill a module with the weights of a file whose names and shapes agree, and its classifier class by class.
+
+    Args:
+        path: what ``save_weights`` wrote.
+        model: of ``wanted`` classes.
+        classifier: name of the module whose rows are classes.
+        known: classes of the file's rows; a class of the module that is not among them keeps its own row.
+        wanted: classes of the module's rows.
 
     Returns:
         Names that only one of the two has, or that have another shape; in the module these are left as they were.
     """
     here, there = model.state_dict(), load_file(path)
+    for part in (f"{classifier}.weight", f"{classifier}.bias"):
+        if part in here and part in there and here[part].shape[1:] == there[part].shape[1:]:
+            there[part] = _by_class(here[part], there[part], known, wanted)
     fitting = {name for name, tensor in here.items() if name in there and there[name].shape == tensor.shape}
     model.load_state_dict({**here, **{name: there[name] for name in fitting}})
     return (here.keys() | there.keys()) - fitting
+
+
+def _by_class(here: Tensor, there: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    both = [(k, known.index(name)) for k, name in enumerate(wanted) if name in known]
+    rows = here.clone()
+    rows[[k for k, _ in both]] = there[[k for _, k in both]]
+    return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def make_model(recipe: Recipe, problem: Problem) -> Classifier:
         fact_scaling = FactScaling(*fit_fact_scaling(problem))
         model = Classifier(scaling, network, fact_scaling)
     if recipe.model.weights:
-        _begin_with(model, recipe.model.weights, len(problem.classes))
+        _begin_with(model, recipe.model.weights, problem.classes)
     if recipe.model.prune:
         _prune(model, recipe, problem)
     return model
@@ -70,8 +70,8 @@ def fit_fact_scaling(problem: Problem) -> tuple[list[float], list[float]]:
     return mean.tolist(), np.where(deviation > 1e-6, deviation, 1.0).tolist()
 
 
-def _begin_with(model: Classifier, where: str, n_classes: int) -> None:
-    """Fill a network with weights of a bundle or run; its classifier stays fresh where classes differ in number."""
+def _begin_with(model: Classifier, where: str, classes: Sequence[str]) -> None:
+    """Fill a network with weights of a bundle or run; of its classifier, the rows of the classes that both know."""
     if Path(where).is_file():
         from einthoven.models.ecgfounder import load_ecgfounder
 
@@ -82,14 +82,13 @@ def _begin_with(model: Classifier, where: str, n_classes: int) -> None:
     if pruned := bundle.about["network"].get("pruned"):
         widths = {name: list(shape) for name, shape in pruned["widths"].items()}
         if classifier in widths:
-            widths[classifier][0] = n_classes
+            widths[classifier][0] = len(classes)
         try:
             narrow_network(model.network, widths, pruned["n_features"])
         except (AttributeError, KeyError, ValueError) as error:
             raise _misfit(where, bundle.about["network"], f"its widths do not fit ({error})") from None
-    foreign = load_matching(bundle.path / "model.safetensors", model)
-    foreign -= {f"network.{classifier}.{part}" for part in ("weight", "bias")}
-    if foreign:
+    weights = bundle.path / "model.safetensors"
+    if foreign := load_matching(weights, model, f"network.{classifier}", bundle.classes, classes):
         raise _misfit(where, bundle.about["network"], f"{min(foreign)} differs")
 
 
