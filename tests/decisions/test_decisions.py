@@ -261,3 +261,15 @@ def test_a_rare_class_that_scores_backwards_is_not_reported_always():
     y[:, 0] = 0
     y[p[:, 0].argmin(), 0] = 1
     assert fit_decisions(y, p, plan(calibration="none")).thresholds[0] is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_class_is_calibrated_as_if_it_were_alone_and_one_without_a_map_keeps_its_scores(method):
+    y, p = made(400)
+    y, p = np.column_stack([y, np.zeros(400)]), np.column_stack([p, p[:, 0]])
+    found = fit_calibration(y, p, method)
+    assert found.maps[2] is None
+    np.testing.assert_array_equal(found.apply(p)[:, 2], p[:, 2])
+    for k in range(2):
+        alone = Calibration(method, found.maps[k : k + 1]).apply(p[:, k : k + 1])[:, 0]
+        np.testing.assert_array_equal(found.apply(p)[:, k], alone)

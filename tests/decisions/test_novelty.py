@@ -10,6 +10,7 @@ from einthoven.bundle import NOVELTY_FILE, load_bundle
 from einthoven.bundling import add_novelty, save_bundle
 from einthoven.dataset import open_dataset
 from einthoven.decisions import fit_novelty, load_novelty, save_novelty
+from einthoven.decisions import novelty as novelty_module
 from einthoven.errors import BundleError
 from einthoven.evaluation.novelty import fit_dataset_novelty
 from einthoven.leads import TWELVE_LEADS
@@ -183,3 +184,18 @@ def test_fewer_training_records_are_chosen_by_the_seed(dataset_folder):
     some = [fit_dataset_novelty(dataset, np.arange(180), np.arange(180, 240), most=60, seed=s) for s in (0, 0, 1)]
     np.testing.assert_array_equal(some[0].parts[0].knots, some[1].parts[0].knots)
     assert not np.array_equal(some[0].parts[0].knots, some[2].parts[0].knots)
+
+
+def test_normal_scores_are_linear_between_knots_and_go_on_with_the_last_slope(fitted):
+    part = fitted.parts[0]
+    values = np.linspace(part.knots.min() - 1, part.knots.max() + 1, 400)
+    features = np.repeat(values[:, None], len(part.knots), axis=1)
+    scores = novelty_module._normal_scores(features, part.knots)
+    for column, knots in enumerate(part.knots):
+        inside = (values >= knots[0]) & (values <= knots[-1])
+        wanted = np.interp(values[inside], knots, novelty_module._NORMAL)
+        np.testing.assert_allclose(scores[inside, column], wanted, atol=1e-9)
+        above = values > knots[-1]
+        slope = (novelty_module._NORMAL[-1] - novelty_module._NORMAL[-2]) / (knots[-1] - knots[-2])
+        beyond = np.minimum(novelty_module._NORMAL[-1] + slope * (values[above] - knots[-1]), 30.0)
+        np.testing.assert_allclose(scores[above, column], beyond, atol=1e-9)

@@ -41,9 +41,10 @@ class Calibration:
             z = np.log(np.clip(p, _TINY, 1)) / (self.maps[0] or {"temperature": 1.0})["temperature"]
             e = np.exp(z - z.max(axis=1, keepdims=True))
             return np.asarray(e / e.sum(axis=1, keepdims=True))
-        pairs = zip(p.T, self.maps, strict=True)
-        columns = [q if found is None else _APPLY[self.method](q, found) for q, found in pairs]
-        return np.stack(columns, axis=1) if columns else p
+        q, mapped = p.copy(), [k for k, found in enumerate(self.maps) if found is not None]
+        if mapped:
+            q[:, mapped] = _APPLY[self.method](p[:, mapped], [found for found in self.maps if found is not None])
+        return q
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -161,11 +162,34 @@ CALIBRATIONS: Mapping[str, Callable[[Array, Array], Map]] = {
     "isotonic": _fit_isotonic,
     "beta": _fit_beta,
 }
-_APPLY: Mapping[str, Callable[[Array, Map], Array]] = {
-    "temperature": lambda p, m: _sigmoid(log_odds(p) / m["temperature"]),
-    "platt": lambda p, m: _sigmoid(m["slope"] * log_odds(p) + m["shift"]),
-    "isotonic": lambda p, m: np.interp(p, m["scores"], m["probabilities"]),
-    "beta": lambda p, m: _sigmoid(
-        m["a"] * np.log(np.clip(p, _TINY, 1)) - m["b"] * np.log1p(-np.clip(p, 0, 1 - _TINY)) + m["c"]
-    ),
+
+
+def _apply_temperature(p: Array, maps: Sequence[Map]) -> Array:
+    return _sigmoid(log_odds(p) / _numbers(maps, "temperature"))
+
+
+def _apply_platt(p: Array, maps: Sequence[Map]) -> Array:
+    return _sigmoid(_numbers(maps, "slope") * log_odds(p) + _numbers(maps, "shift"))
+
+
+def _apply_isotonic(p: Array, maps: Sequence[Map]) -> Array:
+    pairs = zip(p.T, maps, strict=True)
+    return np.stack([np.interp(q, found["scores"], found["probabilities"]) for q, found in pairs], axis=1)
+
+
+def _apply_beta(p: Array, maps: Sequence[Map]) -> Array:
+    a, b, c = (_numbers(maps, name) for name in "abc")
+    return _sigmoid(a * np.log(np.clip(p, _TINY, 1)) - b * np.log1p(-np.clip(p, 0, 1 - _TINY)) + c)
+
+
+def _numbers(maps: Sequence[Map], name: str) -> Array:
+    """One number of each class's map, shape (classes,)."""
+    return np.array([found[name] for found in maps], dtype=np.float64)
+
+
+_APPLY: Mapping[str, Callable[[Array, Sequence[Map]], Array]] = {
+    "temperature": _apply_temperature,
+    "platt": _apply_platt,
+    "isotonic": _apply_isotonic,
+    "beta": _apply_beta,
 }

@@ -23,6 +23,7 @@ Array = NDArray[np.float64]
 
 _SHARES = np.array([0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98, 0.995, 0.999])
 _NORMAL = np.array([NormalDist().inv_cdf(share) for share in _SHARES])
+_STEPS = np.diff(_NORMAL)
 _MIDDLE = len(_SHARES) // 2
 _STORED = ("columns", "knots", "whitening", "standing")
 _LEAST_SPREAD = 0.05  # a feature that never varied in training still may by rounding
@@ -139,20 +140,19 @@ def _log_distance(z: Array, whitening: Array) -> Array:
 def _knots(features: Array) -> Array:
     """Training quantiles, at least as far apart as those of a narrow normal distribution."""
     quantiles = np.quantile(features, _SHARES, axis=0).T
-    gaps = np.maximum(np.diff(quantiles, axis=1), _LEAST_SPREAD * np.diff(_NORMAL))
+    gaps = np.maximum(np.diff(quantiles, axis=1), _LEAST_SPREAD * _STEPS)
     from_first = np.concatenate([np.zeros((len(gaps), 1)), np.cumsum(gaps, axis=1)], axis=1)
     return np.asarray(quantiles[:, [_MIDDLE]] + from_first - from_first[:, [_MIDDLE]])
 
 
 def _normal_scores(features: Array, knots: Array) -> Array:
     """Linear between the knots and, with the slope of the outermost pair, beyond them."""
-    slopes = np.diff(_NORMAL) / np.diff(knots, axis=1)
-    # Knots that lie below a value are counted: for one record that is much faster than a search in each column.
-    below = sum((features > knot).astype(np.int64) for knot in knots.T)
-    piece = np.clip(below - 1, 0, len(_NORMAL) - 2)
+    # Inner knots that lie below a value are counted: of so few that is much faster than a search in each column.
+    piece = (features[:, None] > knots.T[1:-1]).sum(axis=1)
     column = np.arange(features.shape[1])
-    scores = _NORMAL[piece] + slopes[column, piece] * (features - knots[column, piece])
-    return np.asarray(np.clip(scores, -_MOST_SCORE, _MOST_SCORE))
+    start = knots[column, piece]
+    slope = _STEPS[piece] / (knots[column, piece + 1] - start)
+    return np.asarray(np.clip(_NORMAL[piece] + slope * (features - start), -_MOST_SCORE, _MOST_SCORE))
 
 
 def _whitening(z: Array) -> Array:

@@ -166,10 +166,11 @@ def _held_out(y: Array, p: Array, fold: NDArray[np.int64], plan: Plan) -> Iterat
 
 def _contradicted(q: Array, limits: Array, classes: Sequence[str], exclusions: Exclusions) -> NDArray[np.bool_]:
     """Of findings that contradict each other the one farther above its threshold, in log-odds, stands."""
+    reached, overruled = q >= limits, np.zeros(q.shape, bool)
+    if not (reached.sum(axis=1) > 1).any():
+        return overruled
     column = {name: k for k, name in enumerate(classes)}
-    reached = q >= limits
     margin = np.where(reached, log_odds(q) - log_odds(np.minimum(limits, 1.0)), -np.inf)
-    overruled = np.zeros(q.shape, bool)
     for name, others in exclusions.items():
         rest = [column[other] for other in others if other in column]
         if name not in column or not rest:

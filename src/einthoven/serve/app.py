@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -180,6 +181,7 @@ def create_app(settings: Settings) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         rooms.open()
+        gc.freeze()  # what is loaded stays: to look through it for garbage would stop a worker for tens of milliseconds
         yield
         rooms.close()
 

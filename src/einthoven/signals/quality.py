@@ -6,6 +6,7 @@ Bounds are generous: they catch what no heart makes (a wrong unit, a loose elect
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def check_signal(x: NDArray[np.float32], fs: float, leads: tuple[str, ...]) -> l
     if partly:
         text = f"more than {MAX_MISSING:.0%} of the samples are missing (NaN) in {', '.join(partly)}"
         flags.append(Flag("missing_samples", text, True))
-    elif recorded.mean() < 1 and not empty:
+    elif missing.any() and not empty:
         flags.append(Flag("missing_samples", f"{1 - recorded.mean():.2%} of the samples are missing (NaN)", False))
     return flags + _check_amplitude(x, leads, missing)
 
@@ -64,16 +65,14 @@ def _check_amplitude(x: NDArray[np.float32], leads: tuple[str, ...], missing: ND
     if not present.any():
         return []
     # A percentile per lead without the spikes of a disturbed contact.
+    low, middle, high = _low_middle_high(x[present])
     spread = np.full(len(leads), np.nan)
-    # The plain functions are several times faster, and most records lack nothing.
-    percentile = np.nanpercentile if missing[present].any() else np.percentile
-    low, high = percentile(x[present], [1, 99], axis=1)
     spread[present] = high - low
     flat = [lead for lead, s in zip(leads, spread, strict=True) if s < FLAT_MV]
     if spread[present].max() == 0:
         return [Flag("flat", "every lead is flat", True)]
     alive = spread[spread >= FLAT_MV]
-    typical = float(np.median(alive) if len(alive) else spread[present].max())
+    typical = median(alive.tolist()) if len(alive) else float(spread[present].max())
     if typical > MAX_RANGE_MV or typical < MIN_RANGE_MV:
         hint = "microvolts read as millivolts" if typical > MAX_RANGE_MV else "volts read as millivolts"
         text = f"amplitudes of {typical:.3g} mV are not an ECG's ({MIN_RANGE_MV} to {MAX_RANGE_MV:g} mV): {hint}?"
@@ -90,12 +89,24 @@ def _check_amplitude(x: NDArray[np.float32], leads: tuple[str, ...], missing: ND
             f"amplitudes of {typical:.3g} mV are unusual ({LOW_RANGE_MV} to {HIGH_RANGE_MV:g} mV): is the unit right?"
         )
         flags.append(Flag("amplitude", text, False))
-    return flags + _check_offset(x[present], [lead for lead, there in zip(leads, present, strict=True) if there])
+    return flags + _check_offset(np.abs(middle), [lead for lead, there in zip(leads, present, strict=True) if there])
 
 
-def _check_offset(x: NDArray[np.float32], leads: list[str]) -> list[Flag]:
-    median = np.nanmedian if np.isnan(x).any() else np.median
-    offset = np.abs(median(x, axis=1))
+def _low_middle_high(x: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+    """1st percentile, median and 99th percentile of each row, NaN left out; sorting once serves them all."""
+    ordered, row = np.sort(x, axis=1), np.arange(len(x))  # NaN comes last
+    last = (~np.isnan(x)).sum(axis=1) - 1
+
+    def percentile(share: float) -> NDArray[np.float64]:
+        place = share * last
+        before = place.astype(np.int64)
+        value, after = ordered[row, before], ordered[row, np.minimum(before + 1, last)]
+        return np.asarray(value + (after - value) * (place - before))
+
+    return [percentile(0.01), (ordered[row, last // 2] + ordered[row, (last + 1) // 2]) / 2, percentile(0.99)]
+
+
+def _check_offset(offset: NDArray[np.floating], leads: list[str]) -> list[Flag]:
     high = [lead for lead, value in zip(leads, offset, strict=True) if value > HIGH_OFFSET_MV]
     if not high:
         return []

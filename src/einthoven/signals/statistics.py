@@ -46,9 +46,14 @@ _PER_LEAD = (
 
 def feature_names(leads: Sequence[str]) -> tuple[str, ...]:
     """Names of the features in the order of ``record_features``."""
+    return _names(tuple(leads))
+
+
+@lru_cache(maxsize=64)
+def _names(leads: tuple[str, ...]) -> tuple[str, ...]:
     own = [f"{what} of {lead}" for what in _PER_LEAD for lead in leads]
     pairs = [f"correlation of {a} and {b}" for k, a in enumerate(leads) for b in leads[k + 1 :]]
-    laws = [f"Einthoven's law in {lead}" for lead, _ in _laws(tuple(leads))]
+    laws = [f"Einthoven's law in {lead}" for lead, _ in _laws(leads)]
     means = [f"mean {what}" for what in _PER_LEAD]
     return (*own, *pairs, *laws, "strength of the beat", "interval of the beat", "sharpness of the beat", *means)
 
@@ -62,6 +67,7 @@ def feature_parts(leads: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.i
     return np.arange(n - n_means), np.arange(n - n_means - _N_BEAT, n)
 
 
+@lru_cache(maxsize=64)
 def segment_starts(n_samples: int, fs: float) -> tuple[NDArray[np.int64], int]:
     """Which parts of a record are looked at: up to six of 10 s, spread evenly; a shorter record whole.
 
@@ -89,7 +95,7 @@ def record_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) -> 
     records = x.reshape(-1, *x.shape[-2:])
     parts = np.concatenate([records[..., start : start + length] for start in starts])
     features = segment_features(parts, fs, leads).reshape(len(starts), *x.shape[:-2], -1)
-    return np.asarray(np.median(features, axis=0))
+    return np.asarray(features[0] if len(starts) == 1 else np.median(features, axis=0))
 
 
 def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) -> Array:
@@ -110,49 +116,57 @@ def segment_features(x: NDArray[np.float32], fs: float, leads: Sequence[str]) ->
     Returns:
         Shape (parts, features), finite.
     """
-    x = np.nan_to_num(np.asarray(x, dtype=np.float32), copy=True, nan=0.0)
+    x = np.asarray(x, dtype=np.float32)
+    if not np.isfinite(x).all():
+        x = np.nan_to_num(x, nan=0.0)
     if x.shape[-1] < _LEAST_SAMPLES:
         x = np.pad(x, [(0, 0), (0, 0), (0, _LEAST_SAMPLES - x.shape[-1])])
     centred = x - x.mean(axis=-1, keepdims=True)
-    spread = centred.std(axis=-1, dtype=np.float64)
-    # Unit variance per lead; a flat one stays near zero.
-    z = centred / np.maximum(spread, _FLOOR_MV)[..., None].astype(np.float32)
-    own = [np.log10(np.maximum(spread, _FLOOR_MV)), *_bands(z, fs), *_shape(z, fs)]
-    means = [values.mean(axis=1) for values in own]
-    columns = [*own, _correlations(z), *_law_residuals(x, leads), *_beat(z, fs), *means]
-    return np.column_stack(columns).astype(np.float64)
+    spread = np.maximum(centred.std(axis=-1, dtype=np.float64), _FLOOR_MV)
+    z = centred / spread[..., None].astype(np.float32)  # unit variance per lead; a flat one stays near zero
+    slope = z[..., 1:] - z[..., :-1]
+    size, form = np.log10(spread), np.stack([*_bands(z, fs), *_shape(z, slope, fs)])
+    columns = [size, *form, _correlations(z), _law_residuals(x, leads), _beat(slope, fs)]
+    return np.concatenate([*columns, size.mean(axis=1)[:, None], form.mean(axis=-1).T], axis=1)
 
 
-def _bands(z: NDArray[np.float32], fs: float) -> list[Array]:
+def _bands(z: NDArray[np.float32], fs: float) -> Array:
     spectrum = np.fft.rfft(z, axis=-1)
     power = spectrum.real**2 + spectrum.imag**2
-    hz = np.fft.rfftfreq(z.shape[-1], 1 / fs)
     total = np.maximum(power.sum(axis=-1), 1e-12)
-    edges = [np.searchsorted(hz, band) for band in _BANDS_HZ]
-    shares = [power[..., first:last].sum(axis=-1) / total for first, last in edges]
-    return [np.log10(np.maximum(share, _SHARE_FLOOR)) for share in shares]
+    shares = np.stack([power[..., first:last].sum(axis=-1) for first, last in _band_edges(z.shape[-1], fs)]) / total
+    return np.asarray(np.log10(np.maximum(shares, _SHARE_FLOOR)))
 
 
-def _shape(z: NDArray[np.float32], fs: float) -> list[Array]:
-    square = z * z
+@lru_cache(maxsize=64)
+def _band_edges(n_samples: int, fs: float) -> tuple[tuple[int, int], ...]:
+    hz = np.fft.rfftfreq(n_samples, 1 / fs)
+    return tuple((int(first), int(last)) for first, last in (np.searchsorted(hz, band) for band in _BANDS_HZ))
+
+
+def _shape(z: NDArray[np.float32], slope: NDArray[np.float32], fs: float) -> list[Array]:
+    square, steps = z * z, slope * slope
     kurtosis = (square * square).mean(axis=-1)
-    slope = np.diff(z, axis=-1)
-    steep = np.maximum((slope * slope).mean(axis=-1), 1e-12)
+    steep = np.maximum(steps.mean(axis=-1), 1e-12)
     lag = min(round(_REPOLARISATION_S * fs), z.shape[-1] - 1)
     before, after = z[..., :-lag], z[..., lag:]
     asymmetry = (before * after * (before - after)).mean(axis=-1)
     return [
         np.log10(np.maximum(kurtosis, 1.0)),
         np.arcsinh((square * z).mean(axis=-1)),
-        np.arcsinh((slope * slope * slope).mean(axis=-1) / steep**1.5),
+        np.arcsinh((steps * slope).mean(axis=-1) / steep**1.5),
         np.arcsinh(asymmetry),
     ]
 
 
 def _correlations(z: NDArray[np.float32]) -> Array:
     together = z @ z.transpose(0, 2, 1) / z.shape[-1]
-    upper = np.triu_indices(z.shape[1], 1)
-    return np.asarray(_fisher(together[:, upper[0], upper[1]]))
+    return _fisher(together[:, *_pairs(z.shape[1])])
+
+
+@lru_cache(maxsize=64)
+def _pairs(n_leads: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.triu_indices(n_leads, 1)
 
 
 def _fisher(r: NDArray[np.floating]) -> Array:
@@ -165,33 +179,33 @@ def _laws(leads: tuple[str, ...]) -> tuple[tuple[str, dict[str, float]], ...]:
     return tuple((lead, limb_lead_weights(lead, limb[:2]) or {}) for lead in limb[2:])
 
 
-def _law_residuals(x: NDArray[np.float32], leads: Sequence[str]) -> list[Array]:
+def _law_residuals(x: NDArray[np.float32], leads: Sequence[str]) -> Array:
     laws = _laws(tuple(leads))
-    row = {lead: k for k, lead in enumerate(leads)}
-    limb = x[:, [row[lead] for lead in LIMB_LEADS if lead in row]]
-    size = np.maximum(np.sqrt((limb.astype(np.float64) ** 2).mean(axis=(1, 2))), _FLOOR_MV) if laws else np.ones(len(x))
-    rests = []
-    for lead, weights in laws:
-        follows = sum(np.float32(w) * x[:, row[name]] for name, w in weights.items())
-        rest = np.sqrt(((x[:, row[lead]] - follows).astype(np.float64) ** 2).mean(axis=-1)) / size
-        rests.append(np.log10(np.maximum(rest, _RESIDUAL_FLOOR)))
-    return rests
+    if not laws:
+        return np.empty((len(x), 0))
+    limb = x[:, [leads.index(lead) for lead in LIMB_LEADS if lead in leads]]
+    size = np.maximum(np.sqrt((limb.astype(np.float64) ** 2).mean(axis=(1, 2))), _FLOOR_MV)
+    first, second = np.array([list(weights.values()) for _, weights in laws], np.float32).T[..., None]
+    # The laws tell every limb lead from the first two.
+    rest = (limb[:, 2:] - (first * limb[:, :1] + second * limb[:, 1:2])).astype(np.float64)
+    return np.asarray(np.log10(np.maximum(np.sqrt((rest**2).mean(axis=-1)) / size[:, None], _RESIDUAL_FLOOR)))
 
 
-def _beat(z: NDArray[np.float32], fs: float) -> list[Array]:
-    steepness = np.sqrt((np.diff(z, axis=-1) ** 2).mean(axis=1)).astype(np.float64)
+def _beat(slope: NDArray[np.float32], fs: float) -> Array:
+    steepness = np.sqrt((slope**2).mean(axis=1)).astype(np.float64)
     width = max(1, min(round(_SMOOTH_S * fs), steepness.shape[-1] // 4))
-    summed = np.cumsum(np.pad(steepness, [(0, 0), (1, 0)]), axis=-1)
+    summed = np.zeros((len(steepness), steepness.shape[-1] + 1))
+    np.cumsum(steepness, axis=-1, out=summed[:, 1:])
     smooth = (summed[:, width:] - summed[:, :-width]) / width
     smooth -= smooth.mean(axis=-1, keepdims=True)
-    n = smooth.shape[-1]
+    n, square = smooth.shape[-1], smooth**2
     spectrum = np.fft.rfft(smooth, 2 * n, axis=-1)
     # Not divided by the number of pairs, so that one beat is favoured over two.
-    together = np.fft.irfft(np.abs(spectrum) ** 2, axis=-1)[:, :n]
+    together = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, axis=-1)[:, :n]
     first, last = min(max(1, round(_BEAT_S[0] * fs)), n - 1), min(round(_BEAT_S[1] * fs), n // 2)
     at = together[:, first : max(last, first) + 1]
     best = at.argmax(axis=-1)
     power = np.maximum(together[:, 0], 1e-12)
     strength = at[np.arange(len(at)), best] / power
-    kurtosis = (smooth**4).mean(axis=-1) / np.maximum((smooth**2).mean(axis=-1) ** 2, 1e-24)
-    return [_fisher(strength), np.log2((first + best) / fs), np.log10(np.maximum(kurtosis, 1.0))]
+    kurtosis = (square**2).mean(axis=-1) / np.maximum(square.mean(axis=-1) ** 2, 1e-24)
+    return np.stack([_fisher(strength), np.log2((first + best) / fs), np.log10(np.maximum(kurtosis, 1.0))], axis=1)

@@ -39,7 +39,7 @@ def windows(
     short = length - x.shape[-1]
     if short > 0:
         x = np.pad(x, [(0, 0), (0, short)], constant_values=np.nan)
-    cut = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)[:, starts].transpose(1, 0, 2)
+    cut = np.stack([x[:, start : start + length] for start in starts])
     mask = np.isfinite(cut)
     return np.where(mask, cut, np.float32(0)), mask, starts
 
