@@ -109,7 +109,7 @@ def test_every_artefact_computes_and_says_what_it_is(exported):
 
 def test_int8_is_small_and_fp16_half_the_size(exported):
     size = {name: each["bytes"] for name, each in load_bundle(exported).about["artefacts"].items()}
-    assert size["int8"] < 0.7 * size["onnx"]  # in so small a network names and scales weigh
+    assert size["int8"] < 0.75 * size["onnx"]  # in so small a network names and scales weigh
     assert 0.45 < size["fp16"] / size["onnx"] < 0.75
 
 
