@@ -120,8 +120,27 @@ def test_columns_of_snomed_codes_are_known_as_such(clinic):
 
 def test_a_rate_that_the_file_contradicts_is_refused_by_name(clinic, tmp_path):
     write_table(clinic, "path,fs,AF", "three,250,1")
-    with pytest.raises(RecordError, match=r"three: is sampled at 500 Hz, but its listing states 250 Hz"):
+    with pytest.raises(
+        RecordError, match=r"three: the header says 500 Hz, but 250 Hz was stated; leave the stated rate away"
+    ):
         prepare(open_corpus("folder", clinic), tmp_path / "d", SignalSpec(), workers=1)
+
+
+def test_age_and_sex_that_files_tell_are_used_where_the_table_has_no_such_column(clinic, tmp_path):
+    header = clinic / "three.hea"
+    header.write_text(header.read_text() + "#Age: 74\n#Sex: Female\n")
+    write_table(clinic, "path,AF", "three,1", "a/one.csv,0")
+    dataset = prepare(open_corpus("folder", clinic), tmp_path / "d", SignalSpec(), workers=1)
+    assert (dataset.records.age, dataset.records.sex) == ([74, None], ["female", None])
+
+    write_table(clinic, "path,AF", "three,1", "a/one.csv,0", "b/one.csv,0")
+    grown = prepare(open_corpus("folder", clinic), tmp_path / "d", SignalSpec(), workers=1, append=True)
+    assert grown.records.sex == ["female", None, None]
+
+    write_table(clinic, "path,age,AF", "three,,1", "a/one.csv,50,0")
+    listed = prepare(open_corpus("folder", clinic), tmp_path / "e", SignalSpec(), workers=1)
+    assert listed.records.sex == ["female", None]
+    assert listed.records.age == [None, 50]  # an empty cell says that nobody knows
 
 
 @pytest.mark.parametrize(

@@ -154,17 +154,32 @@ def test_a_table_is_read_as_in_python_or_refused_with_its_words(call, name):
 @pytest.mark.parametrize(
     ("name", "stated"),
     [
-        ("time-and-leads", {"fs": 250.0}),
+        ("time-and-leads", {"fs": 100.3}),
         ("time-and-leads", {"unit": "uV"}),
         ("an-unknown-lead", {"leads": ["V1", "V2"]}),
         ("an-unknown-unit", {"unit": "mV"}),
-        ("a-converter's-counts", {"unit": "uV", "fs": 100.0}),
+        ("a-converter's-counts", {"unit": "uV", "fs": 250.0}),
     ],
 )
 def test_what_the_user_states_goes_before_the_table_as_in_python(call, name, stated):
     content = TABLES[name].encode()
     (found,) = read_in_browser(call, {"ecg.csv": content}, **stated)
     assert_same_record(found, read_record(MemoryFiles("ecg.csv", {"ecg.csv": content}), **stated))
+
+
+def test_a_stated_rate_that_contradicts_the_file_is_refused_as_in_python(call):
+    table, record = {"ecg.csv": TABLES["time-and-leads"].encode()}, {"r.hea": wfdb_header("16"), "r.dat": bytes(16)}
+    for files, where, own in ((table, "the time column", 100), (record, "the header", 500)):
+        with pytest.raises(RecordError) as refused:
+            read_record(MemoryFiles(next(iter(files)), files), fs=250.0)
+        (found,) = read_in_browser(call, files, fs=250.0)
+        assert (
+            sentence(found["error"]) == sentence(str(refused.value)) == f"{where} says {own} Hz, but 250 Hz was stated"
+        )
+        assert found["error"].endswith(f"leave “Rate” empty, or correct {where}.")
+        assert found["needs"] == "fs"
+    silent = {"r.hea": wfdb_header("16").replace(b" 500 4", b""), "r.dat": bytes(16)}
+    assert read_in_browser(call, silent, fs=500.0)[0]["fs"] == 500
 
 
 def test_tables_without_names_or_in_other_encodings_are_read_as_in_python(call):

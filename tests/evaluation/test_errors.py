@@ -72,6 +72,7 @@ def test_in_a_multi_class_model_the_threshold_is_the_likeliest_other_class():
     assert alarm.margin == pytest.approx(_logit(0.7) - _logit(0.2))
     assert (missed.class_name, missed.kind, missed.threshold) == ("B", MISS, 0.7)
     assert missed.margin == pytest.approx(_logit(0.7) - _logit(0.2))
+    assert "Probability 0.700, that of the likeliest other class 0.200. Record r0" in caption(alarm, data)
 
 
 def test_certain_scores_have_finite_margins():

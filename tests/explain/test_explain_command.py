@@ -64,7 +64,7 @@ def test_the_command_says_the_finding_its_leads_and_waves_and_fails_for_the_bad_
     arguments = [MODEL, *map(str, files), "--fs", "500", "--unit", "mV", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, ["explain", *arguments, "--method", "occlusion-waves", "--class", "CD"])
     assert done.exit_code == 2
-    assert "CD, conduction disturbance: found" in done.output
+    assert "CD, conduction disturbance: present" in done.output
     assert "strongest leads: " in done.output
     assert "QRS" in done.output
     assert "error: " in done.output

@@ -39,7 +39,7 @@ def test_the_page_says_findings_sums_waves_checks_and_failures(page):
     path, explained = page
     text = path.read_text(encoding="utf-8")
     found = explained["block <1>"]
-    assert "Found: conduction disturbance" in text
+    assert "Reported: conduction disturbance." in text
     assert f"All values sum to {found.attribution[0].sum(dtype='float64'):+.2f} log-odds" in text.replace("&#43;", "+")
     assert "Waves were delineated in" in text
     assert "lies in the QRS complex" in text
@@ -53,9 +53,8 @@ def test_the_page_says_findings_sums_waves_checks_and_failures(page):
 def test_a_normal_ecg_is_no_abnormality_on_the_page(page):
     text = page[0].read_text(encoding="utf-8")
     normal = text.split('<section id="file-2">')[1]
-    assert "The model reports no abnormality and calls this normal ECG" in normal
-    assert "Found:" not in normal
-    assert "NORM, normal ECG: looks normal" in normal
+    assert "Reported: normal ECG. This does not exclude disease" in normal
+    assert "NORM, normal ECG: present" in normal
 
 
 def test_in_a_browser_nothing_fails_and_a_telephone_needs_no_sideways_scrolling(page):

@@ -9,12 +9,13 @@ import torch
 
 from einthoven.bundle import to_probabilities
 from einthoven.corpora.synthetic import example_record
-from einthoven.errors import BundleError, EinthovenError, RecordError
+from einthoven.errors import BundleError, EinthovenError, MissingExtraError, RecordError
 from einthoven.explain import (
     METHODS,
     Settings,
     default_classes,
     explain,
+    explaining,
     open_model,
     open_subject,
     synthetic_background,
@@ -23,7 +24,7 @@ from einthoven.explain.catalogue import LOGIT
 from einthoven.explain.deeplift import deeplift
 from einthoven.explain.explaining import explain_subject
 from einthoven.explain.subject import RecordScore, log_odds
-from einthoven.explain.wording import describe, findings_sentence, sum_sentence
+from einthoven.explain.wording import describe, sum_sentence
 from einthoven.models import Classifier, FactScaling, FusedNetwork, Scaling, create_model
 from einthoven.models.ensemble import WeightedMean
 from einthoven.signals import aggregate, windows
@@ -284,18 +285,49 @@ def test_a_normal_ecg_is_explained_in_words_that_are_no_finding(bundle, model):
     first = describe(found, "NORM")[0]
     assert "found" not in first.split(", ", 1)[1]
     assert "normal" in first
-    said = findings_sentence(found.prediction)
-    assert "reports no abnormality" in said
-    assert "normal ECG" in said
 
 
-def test_no_finding_is_never_called_normal_and_a_normal_rhythm_never_a_finding(subject):
-    findings = [dataclasses.replace(finding, present=False) for finding in subject.prediction.findings]
-    quiet = dataclasses.replace(subject.prediction, findings=tuple(findings))
-    assert "not the same as a normal ECG" in findings_sentence(quiet)
-    rhythm = dataclasses.replace(findings[0], name="SR", description="sinus rhythm", present=True)
-    said = findings_sentence(dataclasses.replace(quiet, findings=(rhythm, *findings[1:])))
-    assert said.startswith("no abnormality was found, which is not the same as a normal ECG; seen: sinus rhythm")
+@pytest.fixture(scope="module")
+def explained(subject):
+    return explain_subject(subject, method="gradcam")
+
+
+def test_why_there_are_no_waves_is_told(explained, subject, monkeypatch):
+    pytest.importorskip("neurokit2")
+    assert not any("waves: none" in line for line in describe(explained, explained.classes[0]))
+    monkeypatch.setattr(explaining, "label_waves", lambda record: None)
+    found = explain_subject(subject, method="gradcam")
+    assert "waves: none, for no beats are clear in this record" in describe(found, found.classes[0])
+
+    def absent(record):
+        raise MissingExtraError("delineation", "features")
+
+    monkeypatch.setattr(explaining, "label_waves", absent)
+    found = explain_subject(subject, method="gradcam")
+    assert "waves: none, for NeuroKit is not installed" in describe(found, found.classes[0])
+
+
+def test_a_present_class_with_a_score_below_zero_is_wondered_at_in_one_sentence(explained):
+    found, name = explained, explained.classes[0]
+
+    def with_score(score, **changes):
+        findings = [dataclasses.replace(each, **changes) for each in found.prediction.findings]
+        prediction = dataclasses.replace(found.prediction, findings=tuple(findings))
+        return dataclasses.replace(found, scores=np.full_like(found.scores, score), prediction=prediction)
+
+    said = describe(with_score(-0.4, present=True, threshold=0.31), name)
+    wonder = f"a score below 0 log-odds is a probability below 0.5; {name} is present all the same, for it is"
+    assert f"{wonder} reported from a probability of 0.31" in said
+    assert f"{wonder} the likeliest class" in describe(with_score(-0.4, present=True, threshold=None), name)
+    for ordinary in (with_score(0.4, present=True), with_score(-0.4, present=False)):
+        assert not any("all the same" in line for line in describe(ordinary, name))
+
+
+def test_what_is_undecided_is_not_called_absent(explained):
+    found = explained
+    findings = [dataclasses.replace(each, present=False, sure="undecided") for each in found.prediction.findings]
+    unsure = dataclasses.replace(found, prediction=dataclasses.replace(found.prediction, findings=tuple(findings)))
+    assert ": undecided, probability" in describe(unsure, found.classes[0])[0]
 
 
 def test_the_sum_and_the_difference_that_it_explains_are_said(subject):

@@ -1,10 +1,13 @@
 """What the Explorer makes of samples and uploads, before anything is drawn."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from einthoven import formats
 from einthoven.bundle import load_bundle
 from einthoven.corpora.synthetic import example_record
 from einthoven.explorer.intake import (
@@ -64,6 +67,12 @@ def test_a_table_without_names_is_previewed_and_read_as_stated(record):
     assert "bare.csv" not in again.failed
 
 
+def test_a_table_that_tells_its_rate_but_no_leads_is_previewed():
+    rows = "\n".join(f"{k / 360:.6f},{np.sin(k / 9):.4f},{np.cos(k / 9):.4f}" for k in range(720))
+    preview = preview_of({"t.csv": f"time,left,right\n{rows}".encode()}, "t.csv")
+    assert (preview.n_signals, preview.record.fs) == (2, 360)
+
+
 def test_stating_facts_of_one_file_leaves_the_others_as_they_were(record):
     files = {"a.csv": csv(record, header=True), "b.csv": csv(record, header=True)}
     first = read_uploads(files, stated={"fs": 500.0}, limits=LIMITS)
@@ -82,12 +91,28 @@ def test_what_is_no_table_of_signals_has_no_preview():
     [
         ("a: its rate must be stated: --fs 500 or fs=500 (2 rows)", "a: its rate must be stated (2 rows)"),
         ("a: state one of mV, uV: --unit mV or unit='mV'", "a: state one of mV, uV"),
+        (
+            "a: different rates (I 100 Hz); state the one wanted: --fs 500 or fs=500",
+            "a: different rates (I 100 Hz); state the one wanted",
+        ),
+        (
+            "a: put its header beside it, or state rate and unit: --fs and --unit",
+            "a: put its header beside it, or state rate and unit",
+        ),
         ("a: state the names in order: --leads or leads=[...]", "a: state the names in order"),
         ("a: the file is empty", "a: the file is empty"),
     ],
 )
 def test_a_sentence_on_the_page_names_no_command(said, shown):
     assert said_on_page(said) == shown
+
+
+def test_no_sentence_of_a_reader_keeps_a_command_on_the_page():
+    texts = [path.read_text() for path in Path(formats.__file__).parent.glob("*.py")]
+    said = [line for text in texts for line in re.findall(r'"([^"\n]*(?:--\w|fs=)[^"\n]*)"', text)]
+    assert len(said) >= 6
+    kept = [said_on_page(f" {line.replace('{likely or 500}', '500')}") for line in said]
+    assert not [line for line in kept if "--" in line or "=" in line]
 
 
 def test_an_array_without_names_is_previewed(record):

@@ -8,12 +8,13 @@ import pytest
 
 from einthoven.bundle import Finding, Prediction, load_bundle
 from einthoven.corpora.synthetic import example_record
+from einthoven.evaluation.finding_words import calibration_of, headline_of, is_normal, verdict_of
 from einthoven.explorer import markup
 from einthoven.explorer.plain_words import HELP
+from einthoven.explorer.show_judgement import class_table
 from einthoven.explorer.show_second import agreement
 from einthoven.record import Record
 from einthoven.signals import Flag
-from einthoven.workflow.finding_words import calibration_of, headline_of, is_normal, verdict_of
 from einthoven.workflow.record_report import NOT_A_DEVICE, picture, report_json, report_pdf
 
 
@@ -33,7 +34,7 @@ def prediction(*findings, flags=()):
 
 def test_a_normal_ecg_is_reported_without_the_tone_of_an_abnormality(bundle):
     found = prediction(finding("MI"), finding("NORM", 0.9, present=True, sure="present"))
-    said = headline_of(found, "multilabel")
+    said = headline_of(found)
     assert said.tone == "normal"
     assert said.text == "Reported: normal ECG."
     assert "does not exclude disease" in said.more
@@ -46,22 +47,25 @@ def test_a_normal_ecg_is_reported_without_the_tone_of_an_abnormality(bundle):
 
 
 def test_beside_an_abnormality_a_normal_class_is_called_no_abnormality():
-    said = headline_of(prediction(finding("CD", 0.8, present=True), finding("NORM", 0.5, present=True)), "multilabel")
+    said = headline_of(prediction(finding("CD", 0.8, present=True), finding("NORM", 0.5, present=True)))
     assert said.text == "Reported: conduction disturbance."
     assert "no abnormality: normal ECG" in said.more
 
 
 def test_nothing_found_is_not_called_normal():
-    said = headline_of(prediction(finding("MI"), finding("NORM")), "multilabel")
+    said = headline_of(prediction(finding("MI"), finding("NORM")))
     assert said.tone == "nothing"
     assert "not the finding of a normal ECG" in said.more
     assert "normal" not in said.text.lower()
+    rhythm = headline_of(prediction(finding("MI"), finding("SR", 0.9, present=True)))
+    assert rhythm.tone == "normal"
+    assert "does not exclude disease" in rhythm.more
 
 
 def test_a_model_of_classes_that_exclude_each_other_names_the_likeliest():
     some = prediction(finding("MI", 0.7, present=True, threshold=None), finding("NORM", 0.3, threshold=None))
-    assert headline_of(some, "multiclass").text == "Likeliest of 2 classes: myocardial infarction."
-    assert headline_of(some, "multiclass").tone == "abnormal"
+    assert headline_of(some).text == "Likeliest of 2 classes: myocardial infarction."
+    assert headline_of(some).tone == "abnormal"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,7 @@ def test_every_decision_has_its_word_and_absence_is_never_promised_without_a_rat
 
 def test_a_refused_record_says_why_and_shows_no_finding():
     refused = prediction(flags=[Flag("flat", "every lead is <flat>", True)])
-    assert headline_of(refused, "multilabel").tone == "refused"
+    assert headline_of(refused).tone == "refused"
     assert "every lead is &lt;flat&gt;" in markup.flags(refused.flags)
 
 
@@ -99,7 +103,7 @@ def test_names_of_files_leads_and_classes_are_escaped(bundle):
         markup.table((evil,), [(evil,)], evil),
         markup.bars_table({evil: 1.0}, ".1f", evil),
         markup.notes([evil]),
-        markup.headline(prediction(finding(evil, present=True)), "multilabel"),
+        markup.headline(prediction(finding(evil, present=True))),
     ):
         assert "<script" not in html
         assert "&lt;script&gt;" in html
@@ -162,3 +166,17 @@ def test_the_report_is_a_pdf_of_two_pages_and_json_with_the_same_findings(bundle
 def test_normal_classes_are_known_in_every_system():
     assert all(is_normal(finding(name)) for name in ("NORM", "SR", "426783006", "N"))
     assert not is_normal(finding("MI"))
+
+
+def test_a_model_of_classes_that_exclude_each_other_has_no_column_of_thresholds():
+    row = {
+        "class": "A",
+        "positives": 3,
+        "auroc": None,
+        "auprc": None,
+        "sensitivity": 0.5,
+        "specificity": 0.5,
+        "f1": 0.5,
+    }
+    assert "Threshold" not in class_table({"per_class": [row | {"threshold": None}]})
+    assert "Threshold" in class_table({"per_class": [row | {"threshold": 0.3}, row | {"threshold": None}]})

@@ -132,9 +132,10 @@ def test_integers_without_a_unit_need_it_stated():
 
 
 def test_what_is_stated_goes_before_what_the_file_says():
-    record = read(one(unit="mmHg"), unit="uV", fs=250, leads=["V1"])
-    assert (record.fs, record.leads) == (250.0, ("V1",))
-    assert record.notes == ("The stated rate of 250 Hz replaces the file's 500 Hz.",)
+    record = read(one(unit="mmHg"), unit="uV", fs=500, leads=["V1"])
+    assert (record.fs, record.leads) == (500.0, ("V1",))
+    with pytest.raises(RecordError, match="the file says 500 Hz, but 250 Hz was stated"):
+        read(one(), fs=250)
     assert read(one(), unit="normalised").unit == "normalised"
 
 

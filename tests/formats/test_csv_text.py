@@ -128,11 +128,11 @@ def test_a_named_count_of_samples_is_left_out(name):
     assert read(text_of(values, header=[name, *TWELVE_LEADS]), fs=500).leads == TWELVE_LEADS
 
 
-def test_a_stated_rate_replaces_the_measured_one_with_a_note():
-    values = np.column_stack([np.arange(600) / 500, ecg_like()])
-    record = read(text_of(values, header=["time", *TWELVE_LEADS]), fs=250)
-    assert record.fs == 250.0
-    assert "replaces the time column's 500 Hz" in record.notes[0]
+def test_a_stated_rate_that_the_time_column_contradicts_is_refused():
+    table = text_of(np.column_stack([np.arange(600) / 500, ecg_like()]), header=["time", *TWELVE_LEADS])
+    assert read(table, fs=500).fs == 500
+    with pytest.raises(RecordError, match=r"the time column says 500 Hz, but 250 Hz .* or correct the time column"):
+        read(table, fs=250)
 
 
 @pytest.mark.parametrize(

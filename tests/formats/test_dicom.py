@@ -233,12 +233,18 @@ def test_a_missing_unit_must_be_stated():
 
 def test_what_is_stated_goes_before_the_file():
     record = read(
-        dicom(group()), fs=250, leads=[f"V{k}" for k in range(1, 7)] + ["I", "II", "III", "aVR", "aVL", "aVF"]
+        dicom(group()), fs=500, leads=[f"V{k}" for k in range(1, 7)] + ["I", "II", "III", "aVR", "aVL", "aVF"]
     )
-    assert (record.fs, record.leads[0]) == (250.0, "V1")
-    assert record.notes == ("The stated rate of 250 Hz replaces the file's 500 Hz.",)
+    assert (record.fs, record.leads[0]) == (500.0, "V1")
     with pytest.raises(RecordError, match="1 lead names were stated for 12 channels"):
         read(dicom(group()), leads=["I"])
+
+
+def test_a_stated_rate_must_be_that_of_the_rhythm_whatever_the_others_have():
+    beat = group(COUNTS[:, :30], fs=1000, label="MEDIAN BEAT", WaveformOriginality="DERIVED")
+    assert read(dicom(group(), beat), fs=500).fs == 500
+    with pytest.raises(RecordError, match=r"r\.dcm: the file says 500 Hz, but 1000 Hz was stated; leave the stated"):
+        read(dicom(group(), beat), fs=1000)
 
 
 @pytest.mark.parametrize(

@@ -205,10 +205,11 @@ def test_rates_that_tie_are_refused_until_one_is_stated(tmp_path):
     assert read_record(path, fs=100).leads == ("I",)
 
 
-def test_a_stated_rate_replaces_the_file_s(tmp_path):
-    record = read_record(write(tmp_path / "r.edf"), fs=250)
-    assert record.fs == 250.0
-    assert record.notes == ("The stated rate of 250 Hz replaces the file's 100 Hz.",)
+def test_a_stated_rate_that_no_signal_has_is_refused(tmp_path):
+    with pytest.raises(RecordError, match="the file says 100 Hz, but 250 Hz was stated"):
+        read_record(write(tmp_path / "r.edf"), fs=250)
+    with pytest.raises(RecordError, match="the file says 100 Hz, but 250 Hz was stated"):
+        read_record(write(tmp_path / "s.edf", ["ECG I", "ECG II"], rates=[100, 50]), fs=250)
 
 
 def test_stated_leads_name_the_ecg_signals_or_all(tmp_path):

@@ -131,10 +131,11 @@ def test_units_are_obeyed(unit, factor):
 
 def test_what_is_stated_goes_before_what_the_file_says():
     stored = lead("X9", COUNTS[0], LeadAmplitudeUnits="") + lead("", COUNTS[1])
-    record = read(muse(waveform(leads=stored)), fs=250, unit="mV", leads=["V1", "V2"])
-    assert (record.fs, record.leads) == (250.0, ("V1", "V2"))
+    record = read(muse(waveform(leads=stored)), fs=500, unit="mV", leads=["V1", "V2"])
+    assert (record.fs, record.leads) == (500.0, ("V1", "V2"))
     np.testing.assert_allclose(record.signal, COUNTS[:2] * 4.88, rtol=1e-6)
-    assert "The stated rate of 250 Hz replaces the file's 500 Hz." in record.notes
+    with pytest.raises(RecordError, match="the file says 500 Hz, but 250 Hz was stated"):
+        read(muse(), fs=250)
     assert read(muse(), unit="normalised").unit == "normalised"
 
 

@@ -88,10 +88,16 @@ def test_a_compressed_archive_reads_alike():
 
 
 def test_a_statement_goes_before_the_archive():
-    record = read(npz(ecg=SIGNAL, fs=250, unit="uV"), "r.npz", fs=500, unit="mV")
-    np.testing.assert_array_equal(record.signal, SIGNAL)
+    content = npz(ecg=SIGNAL, fs=250, unit="uV")
+    np.testing.assert_array_equal(read(content, "r.npz", unit="mV").signal, SIGNAL)
+    with pytest.raises(RecordError, match=r"r\.npz: the file says 250 Hz, but 500 Hz was stated"):
+        read(content, "r.npz", fs=500)
+
+
+def test_a_stated_rate_replaces_one_that_cannot_be():
+    record = read(npz(ecg=SIGNAL, fs=0, unit="mV"), "r.npz", fs=500)
     assert record.fs == 500
-    assert "The stated rate of 500 Hz replaces the file's 250 Hz." in record.notes
+    assert "The stated rate of 500 Hz replaces 0 Hz, which cannot be." in record.notes
 
 
 def test_of_several_arrays_the_one_of_a_usual_name_is_read():

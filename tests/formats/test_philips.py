@@ -284,10 +284,11 @@ def test_what_is_odd_but_readable_is_noted():
 
 
 def test_what_is_stated_goes_before_what_the_file_says():
-    record = read(v104(), fs=250, unit="mV", leads=[f"V{k}" for k in range(1, 10)] + ["I", "II", "III"])
-    assert (record.fs, record.leads[9]) == (250.0, "I")
+    record = read(v104(), fs=500, unit="mV", leads=[f"V{k}" for k in range(1, 10)] + ["I", "II", "III"])
+    assert (record.fs, record.leads[9]) == (500.0, "I")
     np.testing.assert_allclose(record.signal, COUNTS * 5, rtol=1e-6)
-    assert record.notes == ("The stated rate of 250 Hz replaces the file's 500 Hz.",)
+    with pytest.raises(RecordError, match="the file says 500 Hz, but 250 Hz was stated"):
+        read(v104(), fs=250)
     assert read(v104(), unit="normalised").unit == "normalised"
 
 

@@ -462,8 +462,10 @@ def test_lengths_that_differ_and_a_wrong_record_length_are_told(length):
 
 
 def test_what_the_user_states_goes_first():
-    record = read(Scp(ecg()), fs=250, unit="uV", leads=["V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8"])
-    assert record.fs == 250
+    record = read(Scp(ecg()), fs=500, unit="uV", leads=["V1", "V2", "V3", "V4", "V5", "V6", "V7", "V8"])
+    assert record.fs == 500
+    with pytest.raises(RecordError, match="the file says 500 Hz, but 250 Hz was stated"):
+        read(Scp(ecg()), fs=250)
     assert record.leads[-1] == "V8"
     # A writer that gave its unit of amplitude in microvolts.
     np.testing.assert_allclose(record.signal, ecg() * 2.5, rtol=1e-6)

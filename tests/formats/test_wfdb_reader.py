@@ -217,11 +217,22 @@ def test_a_missing_rate_is_wfdbs_default_and_noted():
 
 
 def test_what_the_user_states_replaces_what_the_header_says():
-    record = read_record(upload(header_text(digital=SMALL)), fs=250, unit="uV", leads=["v5", "Lead II"])
-    assert (record.fs, record.leads) == (250.0, ("V5", "II"))
+    record = read_record(upload(header_text(digital=SMALL)), fs=500, unit="uV", leads=["v5", "Lead II"])
+    assert (record.fs, record.leads) == (500.0, ("V5", "II"))
     np.testing.assert_allclose(record.signal, SMALL.T / 1e6, rtol=3e-7)
-    assert "replaces the header's 500 Hz" in record.notes[0]
     assert read_record(upload(header_text(digital=SMALL)), unit="normalised").unit == "normalised"
+
+
+def test_a_stated_rate_that_contradicts_the_header_is_refused_and_helps_where_it_says_none():
+    source = upload(header_text(digital=SMALL))
+    with pytest.raises(RecordError) as refused:
+        read_record(source, fs=100)
+    assert str(refused.value) == (
+        "r: the header says 500 Hz, but 100 Hz was stated; leave the stated rate away, or correct the header"
+    )
+    assert read_record(source, fs=497).fs == 500.0  # a person rounds
+    silent = read_record(upload(header_text(digital=SMALL, record="r 2")), fs=500)
+    assert (silent.fs, silent.notes) == (500.0, ())
 
 
 def test_stated_leads_must_be_as_many_as_the_signals():

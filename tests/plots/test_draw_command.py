@@ -59,6 +59,16 @@ def test_a_name_chooses_the_kind_and_options_reach_the_paper(ecg: Path, tmp_path
     assert text.count("calibration") == 12
 
 
+def test_what_a_picture_leaves_out_is_said_and_a_pdf_has_pages_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    np.savetxt(path, np.sin(np.arange(1250) / 9), header="II", comments="", fmt="%.3f")
+    told = ["--fs", 50, "--unit", "mV", "--leads", "II"]
+    assert "long.csv: 0 s to 10 s of 25 s are shown; a PDF has a page" in draw(path, "--out", tmp_path, *told).output
+    assert "20 s to 25 s are shown, where" in draw(path, "--out", tmp_path, *told, "--start", 20, "--seconds", 9).output
+    assert "shown" not in draw(path, "--out", tmp_path / "long.pdf", *told).output
+    assert (tmp_path / "long.pdf").read_bytes().count(b"/Type /Page ") == 3
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_is_drawn(ecg: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("no numbers\n")
     done = draw(tmp_path / "bad.csv", ecg, "--out", tmp_path / "drawn", "--fs", 500, "--unit", "mV")

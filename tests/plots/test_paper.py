@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib import image
+from matplotlib.figure import Figure
 
 from einthoven.errors import RecordError
 from einthoven.leads import TWELVE_LEADS
-from einthoven.plots.paper import draw_ecg, save_ecg, statement_words
+from einthoven.plots.explanation import draw_explanation
+from einthoven.plots.paper import draw_ecg, save_ecg, sheets_of
+from einthoven.plots.sheet_text import box_of, part_words, statement_words
 from einthoven.record import Record
 
 
@@ -133,7 +137,7 @@ def test_missing_samples_are_gaps(record: Record) -> None:
     ("wish", "message"),
     [
         ({"layout": "4x3"}, "unknown layout '4x3'"),
-        ({"start_s": 8.0, "duration_s": 5.0}, "outside its 10 s"),
+        ({"start_s": -1.0, "duration_s": 5.0}, "outside its 10 s"),
         ({"start_s": 10.0}, "outside its 10 s"),
         ({"gain_mm_mv": 0.0}, "must be positive"),
     ],
@@ -153,6 +157,72 @@ def test_files_begin_as_their_kind_and_are_the_same_each_time(
     assert first.read_bytes().startswith(magic)
     assert first.read_bytes() == second.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == [first.name, second.name]
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that lie on each other, and texts that leave the sheet."""
+    (axes,) = figure.axes
+    boxes = [(text.get_text(), box_of(axes, text)) for text in axes.texts if text.get_text()]
+    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    out = [(a, "the sheet") for a, box in boxes if box[0] < 0 or box[1] < 0 or box[2] > right or box[3] > top]
+    return out + [
+        (a, b)
+        for (a, one), (b, two) in combinations(boxes, 2)
+        if one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+    ]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.5, 2.5, 3.2, 4.0, 10.0])
+def test_texts_of_short_sheets_do_not_overlap(record: Record, seconds: float) -> None:
+    strip = record.with_(signal=record.signal[:2], leads=("MLII", "V1"), notes=("The first of two notes.",))
+    title = "V: false negative. Probability 0.030, threshold 0.410. Record 208#00123, 63 years, female."
+    assert overlapping(draw_ecg(strip, duration_s=seconds, title=title)) == []
+    assert overlapping(draw_ecg(strip.with_(source="a hospital of a long name"), duration_s=seconds)) == []
+
+
+@pytest.mark.parametrize("n", [300, 1000, 1500, 2500, 5000])
+def test_texts_of_explained_strips_do_not_overlap(record: Record, n: int) -> None:
+    strip = record.with_(signal=record.signal[:1, :n], leads=("MLII",))
+    title = "208#1: V, ventricular ectopic beat: present, probability 0.93 (reported from 0.31)   [ig]"
+    caption = "All values sum to +3.20 log-odds: from -2.11 of 16 synthetic ECGs of seed 0 to +1.09 of this record."
+    figure = draw_explanation(strip, strip.signal, title=title, caption=caption)
+    assert overlapping(figure) == []
+
+
+def test_names_of_leads_make_way_for_tall_complexes(record: Record) -> None:
+    signal = np.zeros_like(record.signal)
+    signal[:, 40:45] = 2.0  # through the usual place of every name, and its row
+    figure = draw_ecg(record.with_(signal=signal), layout="12x1")
+    (axes,) = figure.axes
+    traces = [np.asarray(line.get_xydata()) for lead in TWELVE_LEADS for line in lines(figure, lead)]
+    names = [text for text in axes.texts if text.get_text() in TWELVE_LEADS]
+    assert len(names) == 12
+    for text in names:
+        left, lower, right, upper = box_of(axes, text)
+        for x, y in (trace.T for trace in traces):
+            inside = (x >= left) & (x <= right)
+            assert not inside.any() or y[inside].max() < lower or y[inside].min() > upper
+
+
+def test_numbers_of_snomed_ct_are_written_as_words(record: Record) -> None:
+    codes = {"164889003": None, "999": None, "NORM": 80.0}
+    found = statement_words(record.with_(statements=codes, label_system="snomed"))
+    assert found == ["atrial fibrillation", "999", "NORM 80 %"]
+    assert statement_words(record.with_(statements=codes, label_system="mine"))[0] == "164889003"
+
+
+def test_a_part_that_ends_after_the_record_is_clipped_and_a_pdf_has_all_pages(record: Record, tmp_path: Path) -> None:
+    assert len(lines(draw_ecg(record, start_s=8.0, duration_s=5.0, layout="12x1"), "I")[0].get_xdata()) == 1000
+    assert part_words(record, 8.0, 5.0) == "8 s to 10 s are shown, where the recording ends."
+    assert part_words(record, 0.0, 10.0) == ""
+    long = record.with_(signal=np.tile(record.signal[:1], 5)[:, :12_700], leads=("I",))  # 25.4 s
+    assert sheets_of(long) == [(0.0, 10.0), (10.0, 10.0), (20.0, pytest.approx(5.4))]
+    assert sheets_of(long, 5.0)[1:] == [(15.0, pytest.approx(10.4))]  # 0.4 s are no sheet of their own
+    assert part_words(long, 10.0, 10.0) == "10 s to 20 s of 25.4 s are shown."
+    done = []
+    save_ecg(long, tmp_path / "long.pdf", progress=lambda *move: done.append(move))
+    assert done == [(1, 3), (2, 3), (3, 3)]
+    assert (tmp_path / "long.pdf").read_bytes().count(b"/Type /Page ") == 3
 
 
 def test_another_ending_is_refused(record: Record, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +31,9 @@ def draw(
     speed: Annotated[float, typer.Option(help="mm/s, of pictures")] = 25.0,
     gain: Annotated[float, typer.Option(help="mm/mV, of pictures")] = 10.0,
     start: Annotated[float, typer.Option(min=0, help="second at which pictures begin")] = 0.0,
-    seconds: Annotated[float | None, typer.Option(help="that pictures show  [default: at most 10]")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="that pictures show  [default: 10, and a PDF has pages of all]")
+    ] = None,
     dpi: Annotated[float, typer.Option(help="pixels per inch of a PNG")] = 150.0,
     fs: Annotated[float | None, typer.Option(help="sampling rate in Hz, where a file does not tell")] = None,
     unit: Annotated[str | None, typer.Option(help="mV or uV, where a file does not tell")] = None,
@@ -38,25 +41,26 @@ def draw(
 ) -> None:
     """Draw ECGs on paper, true to scale, or as interactive pages (html) with calipers. Not a medical device."""
     from einthoven.formats import read_record
-    from einthoven.signals import check_signal
 
     kind, named = _kind(out, kind, len(files))
     stated: dict[str, Any] = {"fs": fs, "unit": unit, "leads": tuple(leads.split(",")) if leads else None}
     how = {"layout": layout, "speed_mm_s": speed, "gain_mm_mv": gain, "start_s": start, "duration_s": seconds}
     targets = [out] if named else _targets(files, out, kind)
     failed = False
-    with bar("drawing") if len(files) > 1 else nullcontext(lambda done, total: None) as progress:
+    many = len(files) > 1
+    with bar("drawing") if many or kind == "pdf" else nullcontext(lambda done, total: None) as progress:
         for k, (file, target) in enumerate(zip(files, targets, strict=True)):
             try:
                 record = read_record(file, **stated)
-                _write(record, target, kind, how, dpi)
+                left = _write(record, target, kind, how, dpi, None if many else progress)
                 print(target)
-                for flag in check_signal(record.signal, record.fs, record.leads):
-                    print(f"note: {file}: {flag.text}", file=sys.stderr)
+                for text in filter(None, [left, *_doubts(record)]):
+                    print(f"note: {file}: {text}", file=sys.stderr)
             except RecordError as error:
                 failed = True
                 print(f"error: {error}", file=sys.stderr)
-            progress(k + 1, len(files))
+            if many:
+                progress(k + 1, len(files))
     if failed:
         raise typer.Exit(2)
 
@@ -85,11 +89,32 @@ def _targets(files: list[Path], folder: Path, kind: str) -> list[Path]:
     return targets
 
 
-def _write(record: Record, target: Path, kind: str, how: dict[str, Any], dpi: float) -> None:
+def _doubts(record: Record) -> list[str]:
+    from einthoven.signals import check_signal
+
+    return [flag.text for flag in check_signal(record.signal, record.fs, record.leads)]
+
+
+def _write(
+    record: Record,
+    target: Path,
+    kind: str,
+    how: dict[str, Any],
+    dpi: float,
+    progress: Callable[[int, int], None] | None,
+) -> str:
+    """Write a file; returns what it does not show, in words."""
     if kind == "html":
         from einthoven.plots.interactive import save_interactive
 
-        return save_interactive(record, target, layout=how["layout"])
-    from einthoven.plots.paper import save_ecg
+        save_interactive(record, target, layout=how["layout"])
+        return ""
+    from einthoven.plots.paper import save_ecg, sheets_of
+    from einthoven.plots.sheet_text import part_words
 
-    return save_ecg(record, target, dpi=dpi, **how)
+    save_ecg(record, target, dpi=dpi, progress=progress, **how)
+    sheets = sheets_of(record, how["start_s"], how["duration_s"])
+    if len(sheets) == 1 or kind != "pdf":
+        more = "; a PDF has a page for every 10 s" if len(sheets) > 1 else ""
+        return part_words(record, *sheets[0]).rstrip(".") + more
+    return ""

@@ -69,7 +69,7 @@ def predict_files(
     """Predict every file; those that cannot be read or judged are named, and the exit code is then 2.
 
     ``stated`` is the rate, unit and leads of the files, ``patient`` age and sex, where they are given; they go before
-    what the files say. ``backend`` is that of ``load_bundle``.
+    what the files say, but for the rate, which must agree. ``backend`` is that of ``load_bundle``.
     """
     from einthoven.bundle import load_bundle
     from einthoven.formats import read_record

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from einthoven.errors import DatasetError, RecordError, nearest
+from einthoven.errors import DatasetError, nearest
 from einthoven.formats import read_record
 from einthoven.labels import Statement
 from einthoven.record import Record
@@ -83,23 +82,7 @@ def read_entries(entries: Sequence[Entry]) -> Iterator[Record]:
         RecordError: a file cannot be read, or has another rate than its listing states.
     """
     for entry in entries:
-        yield read_stated(entry)
-
-
-def read_stated(entry: Entry) -> Record:
-    """Read one entry's file; the rate that its listing states helps where the file tells none, and must agree."""
-    read = partial(read_record, entry.path, unit=entry.stated_unit, leads=entry.stated_leads)
-    try:
-        record = read()
-    except RecordError:
-        if entry.stated_fs is None:
-            raise
-        return read(fs=entry.stated_fs)
-    if entry.stated_fs not in (None, record.fs):
-        raise RecordError(
-            f"{entry.path}: is sampled at {record.fs:g} Hz, but its listing states {entry.stated_fs:g} Hz; correct one"
-        )
-    return record
+        yield read_record(entry.path, fs=entry.stated_fs, unit=entry.stated_unit, leads=entry.stated_leads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +102,7 @@ class Corpus:
             (a table of yes and no), rather than not labelled for it.
         shared_patients: patients that the published split itself has in two folds, and what is said about them.
         before_r_s: of beats cut out around their R peaks, the seconds before it; None of other records.
+        told_by_files: facts (``age``, ``sex``) that the listing does not have and that are taken from the files.
         notes: what the listing found odd or lost, one sentence each, for the user.
     """
 
@@ -133,6 +117,7 @@ class Corpus:
     complete_labels: bool = False
     shared_patients: Mapping[str, str] = field(default_factory=dict)
     before_r_s: float | None = None
+    told_by_files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

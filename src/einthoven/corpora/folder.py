@@ -56,7 +56,7 @@ def open_folder(
             columns are SNOMED CT codes.
         id: column of record names, where it has an unusual name; by default the path without its suffix.
         patient: column of patients, likewise.
-        age: column of ages in years, likewise.
+        age: column of ages in years, likewise; where there is none, what the files themselves tell.
         sex: column of female and male, likewise.
         fold: column of folds, whole numbers, likewise.
         source: column of hospitals or corpora, likewise.
@@ -92,6 +92,7 @@ def open_folder(
         label_table=meaning,
         attribution=f"{root.resolve().name}: the user's own records, listed in {listing.path.name}",
         complete_labels=not codes,
+        told_by_files=tuple(fact for fact in ("age", "sex") if fact not in listing.fact_columns),
         notes=tuple(notes),
     )
 

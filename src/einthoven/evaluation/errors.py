@@ -51,6 +51,7 @@ class Mistake:
         margin: how far the probability lies on the wrong side, in log-odds; below zero for a finding that was above
             its threshold but gave way to one that contradicts it, and where cross-fitting used another threshold.
         truth: classes that the record has.
+        exclusive: whether the model is multi-class.
     """
 
     row: int
@@ -61,6 +62,7 @@ class Mistake:
     threshold: float
     margin: float
     truth: tuple[str, ...]
+    exclusive: bool
 
 
 def worst_mistakes(predictions: Predictions, decided: Decided, decisions: Decisions, top: int = 50) -> list[Mistake]:
@@ -81,17 +83,18 @@ def worst_mistakes(predictions: Predictions, decided: Decided, decisions: Decisi
             wrong = (y[:, k] == true) & (decided.present[:, k] != bool(true)) & ~np.isnan(limits[:, k])
             rows = np.flatnonzero(wrong)
             order = np.argsort(-sign * beyond[rows, k], kind="stable")
-            found += [_mistake(predictions, row, name, kind, q[row, k], limits[row, k], sign * beyond[row, k])
-                      for row in rows[order[:top]].tolist()]  # fmt: skip
+            found += [
+                Mistake(
+                    row, predictions.record_id[row], name, kind, float(q[row, k]), float(limits[row, k]),
+                    float(sign * beyond[row, k]), _truth(predictions, row), decisions.kind == "multiclass",
+                )
+                for row in rows[order[:top]].tolist()
+            ]  # fmt: skip
     return found
 
 
-def _mistake(
-    predictions: Predictions, row: int, name: str, kind: str, probability: float, threshold: float, margin: float
-) -> Mistake:
-    truth = tuple(c for c, y in zip(predictions.classes, predictions.targets[row], strict=True) if y == 1)
-    record_id = predictions.record_id[row]
-    return Mistake(row, record_id, name, kind, float(probability), float(threshold), float(margin), truth)
+def _truth(predictions: Predictions, row: int) -> tuple[str, ...]:
+    return tuple(c for c, y in zip(predictions.classes, predictions.targets[row], strict=True) if y == 1)
 
 
 def _limits(q: Array, decisions: Decisions) -> Array:
@@ -131,8 +134,9 @@ def caption(mistake: Mistake, predictions: Predictions) -> str:
 def _heading(mistake: Mistake, predictions: Predictions) -> str:
     facts = {name: values[mistake.row] for name, values in predictions.facts.items()}
     age = "age unknown" if facts.get("age") is None else f"{facts['age']:g} years"
+    limit = "that of the likeliest other class" if mistake.exclusive else "threshold"
     return (
-        f"{mistake.class_name}: {mistake.kind}. Probability {decimal(mistake.probability)}, threshold "
+        f"{mistake.class_name}: {mistake.kind}. Probability {decimal(mistake.probability)}, {limit} "
         f"{decimal(mistake.threshold)}. Record {mistake.record_id}, {age}, {facts.get('sex') or 'sex unknown'}."
     )
 

@@ -21,6 +21,7 @@ __all__ = [
     "share_of",
     "title_of",
     "verdict_of",
+    "word_of",
 ]
 
 
@@ -68,17 +69,12 @@ def share_of(p: float) -> str:
     return f"{100 * p:.0f}\u00a0%"
 
 
-def headline_of(prediction: Prediction, kind: str) -> Headline:
-    """Say what a model found.
-
-    Args:
-        prediction: of one record.
-        kind: of the model: ``"multilabel"`` or ``"multiclass"``.
-    """
+def headline_of(prediction: Prediction) -> Headline:
+    """Say what a model found."""
     if prediction.refused:
         return Headline("refused", "Not judged.", "The recording is not fit for this model, for the reasons below.")
     present = [finding for finding in prediction.findings if finding.present]
-    if kind == "multiclass":
+    if present and present[0].threshold is None:  # of classes that exclude each other one is always present
         (found,) = present
         more = f"It was chosen with a probability of {share_of(found.probability)}. Other conditions are unknown to it."
         tone = "normal" if is_normal(found) else "abnormal"
@@ -107,21 +103,33 @@ def verdict_of(finding: Finding, bundle: Bundle) -> Verdict:
     """Say what was decided about a class, and how sure that is."""
     error = bundle.decisions.conformal.error if bundle.decisions.conformal else None
     rate = "" if error is None else f"an error rate of {share_of(error)}"
-    if finding.overruled:
-        return Verdict("open", "Overruled", "Reaches its threshold, but contradicts a stronger finding.")
-    if finding.present:
+    word = word_of(finding)
+    if word == "Present":
         tone = "normal" if is_normal(finding) else "abnormal"
-        reason = "The likeliest class" if bundle.kind == "multiclass" else "Reaches its threshold"
-        return Verdict(tone, "Present", reason + _PRESENT[finding.sure].format(rate=rate))
+        reason = "The likeliest class" if finding.threshold is None else "Reaches its threshold"
+        return Verdict(tone, word, reason + _PRESENT[finding.sure].format(rate=rate))
+    tone, more = _OTHERS[word]
+    return Verdict(tone, word, more.format(rate=rate))
+
+
+def word_of(finding: Finding) -> str:
+    """The decision on a class in a word or two, the same wherever it is shown."""
+    if finding.overruled:
+        return "Overruled"
     if finding.present is None:
-        return Verdict("open", "No threshold", "Too few cases to fit one; the probability alone is shown.")
-    if finding.sure in ("undecided", "present"):
-        return Verdict("open", "Undecided", f"Not reported, but at {rate} it cannot be called absent.")
-    if finding.sure == "absent":
-        return Verdict("quiet", "Absent", f"Not reported; absent at {rate}.")
-    return Verdict("quiet", "Not reported", "That does not exclude it.")
+        return "No threshold"
+    if finding.present:
+        return "Present"
+    return {"absent": "Absent", None: "Not reported"}.get(finding.sure, "Undecided")
 
 
+_OTHERS = {
+    "Overruled": ("open", "Reaches its threshold, but contradicts a stronger finding."),
+    "No threshold": ("open", "Too few cases to fit one; the probability alone is shown."),
+    "Undecided": ("open", "Not reported, but at {rate} it cannot be called absent."),
+    "Absent": ("quiet", "Not reported; absent at {rate}."),
+    "Not reported": ("quiet", "That does not exclude it."),
+}
 _PRESENT = {
     "present": "; present at {rate}.",
     "undecided": ", but at {rate} absence stays possible.",

@@ -88,6 +88,7 @@ def explain_subject(
     ]
     stacked = torch.stack(parts).numpy()
     gap = stacked.sum(axis=(1, 2), dtype=np.float64) - (scores - means)
+    waves, why = _waves(subject.record)
     return Explanation(
         record=subject.record,
         bundle=entry.name,
@@ -100,7 +101,8 @@ def explain_subject(
         gap=gap if chosen.complete else np.full_like(gap, np.nan),
         facts=_facts(subject, numbers),
         compared_with=_compared_with(chosen, background, settings),
-        waves=_waves(subject.record),
+        waves=waves,
+        why_no_waves=why,
         prediction=subject.prediction,
         notes=_notes(subject, chosen),
         seconds=time.perf_counter() - began,
@@ -197,11 +199,13 @@ def _facts(subject: Subject, numbers: Sequence[int]) -> dict[str, list[float]]:
     return added
 
 
-def _waves(record: Record) -> Labelled | None:
+def _waves(record: Record) -> tuple[Labelled | None, str]:
+    """Waves, or why there are none."""
     try:
-        return label_waves(record)
+        found = label_waves(record)
     except MissingExtraError:
-        return None
+        return None, "NeuroKit is not installed"
+    return found, "" if found else "no beats are clear in this record"
 
 
 def _compared_with(method: Method, background: NDArray[np.float32] | None, settings: Settings) -> str:

@@ -78,6 +78,7 @@ class Explanation:
         facts: what each fact beside the signal added to each class, held against its being unknown.
         compared_with: the reference in words.
         waves: which wave each sample belongs to; None where no beats are clear or NeuroKit is not installed.
+        why_no_waves: which of the two it is, in words.
         prediction: what the model says.
         notes: what a reader must know, one sentence each.
         seconds: that it took.
@@ -95,6 +96,7 @@ class Explanation:
     facts: dict[str, list[float]]
     compared_with: str
     waves: Labelled | None
+    why_no_waves: str
     prediction: Prediction
     notes: tuple[str, ...]
     seconds: float

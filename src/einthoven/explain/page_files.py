@@ -10,6 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from einthoven.bundle import Finding
+from einthoven.evaluation.finding_words import headline_of, word_of
 from einthoven.evaluation.report_parts import drawing
 from einthoven.evaluation.wording import ABSENT, counted, decimal
 from einthoven.explain.catalogue import LOGIT, METHODS
@@ -18,11 +19,9 @@ from einthoven.explain.page import render_page, verdict_views
 from einthoven.explain.verdicts import record_verdicts
 from einthoven.explain.wording import (
     beats_sentence,
-    findings_sentence,
-    is_normal,
+    below_half_sentence,
     sample_unit,
     sum_sentence,
-    verdict,
 )
 from einthoven.labels import NORMAL_CLASSES
 from einthoven.plots.attributions import lead_bars_figure
@@ -83,7 +82,7 @@ def _file(number: int, name: str, found: Explanation, gains: Gains) -> dict[str,
     return {
         "id": f"file-{number + 1}",
         "name": name,
-        "findings": findings_sentence(found.prediction),
+        "findings": headline_of(found.prediction),
         "decisions": [_decision(finding) for finding in found.prediction.findings],
         "flags": [flag.text for flag in found.prediction.flags],
         "viewer": Markup(viewer),
@@ -99,7 +98,7 @@ def _decision(finding: Finding) -> dict[str, str]:
     return {
         "class": finding.name,
         "description": finding.description,
-        "verdict": verdict(finding),
+        "verdict": word_of(finding),
         "probability": decimal(finding.probability, 2),
         "threshold": ABSENT if finding.threshold is None else decimal(finding.threshold, 2),
     }
@@ -113,15 +112,16 @@ def _class(found: Explanation, name: str) -> dict[str, Any]:
         values = found.contributions[k].tolist()
         figure = lead_bars_figure(
             found.record.leads, {"": values}, {"": np.full(len(values), np.nan).tolist()}, label="log-odds",
-            normal=("",) if is_normal(name) else (), signed=True,
+            normal=("",) if name in NORMAL_CLASSES else (), signed=True,
         )  # fmt: skip
         bars = drawing(figure, f"What each lead added to {name}, in log-odds")
     return {
         "name": name,
         "description": finding.description or name,
-        "verdict": verdict(finding),
+        "verdict": word_of(finding),
         "probability": decimal(finding.probability, 2),
         "sum": sum_sentence(found, name),
+        "odd": below_half_sentence(found, name),
         "bars": bars,
         "waves": [
             {

@@ -14,7 +14,7 @@ from einthoven.explain.catalogue import METHODS, RELATIVE
 from einthoven.explain.page import render_page, verdict_views
 from einthoven.explain.population import BEFORE_S, ClassSummary
 from einthoven.explain.verdicts import Verdict
-from einthoven.explain.wording import is_normal
+from einthoven.labels import NORMAL_CLASSES
 from einthoven.plots.attributions import beat_map_figure, lead_bars_figure
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def split_figures(summaries: Mapping[str, ClassSummary], about: Mapping[str, Any
             {name: (np.full(len(s.leads), np.nan) if s.sem is None else s.sem).tolist() for name, s in named.items()},
             label=f"mean absolute attribution ({unit})",
             title=f"{about['model']}, {about['split']} split of {about['dataset']}, {about['method']}",
-            normal=[name for name, s in named.items() if is_normal(s.name)],
+            normal=[name for name, s in named.items() if s.name in NORMAL_CLASSES],
         )
     for name, s in summaries.items():
         if s.beat is not None and s.signal is not None:
             figures[f"beat-{name}"] = beat_map_figure(
-                s.beat, s.signal, s.leads, s.fs, BEFORE_S, normal=is_normal(name),
+                s.beat, s.signal, s.leads, s.fs, BEFORE_S, normal=name in NORMAL_CLASSES,
                 title=f"{name}: mean over {counted(s.n_beats, 'record')} with whole beats",
                 label=f"{unit} per sample",
             )  # fmt: skip

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from einthoven.bundle import Finding, Prediction
+from einthoven.evaluation.finding_words import word_of
 from einthoven.explain.catalogue import LOGIT, METHODS
-from einthoven.labels import NORMAL_CLASSES
 
 if TYPE_CHECKING:
     from einthoven.explain.explanation import Explanation
@@ -21,15 +20,13 @@ __all__ = [
     "LEAST_QRS_RATIO",
     "QRS_CLASSES",
     "beats_sentence",
+    "below_half_sentence",
     "describe",
-    "findings_sentence",
-    "is_normal",
     "qrs_check",
     "rest_sentence",
     "sample_unit",
     "sum_sentence",
     "title_of",
-    "verdict",
 ]
 
 _STRONGEST = 3
@@ -40,47 +37,13 @@ QRS_CLASSES = frozenset(
 LEAST_QRS_RATIO = 1.5
 
 
-def is_normal(name: str) -> bool:
-    """Whether a class is that of a normal ECG, a normal rhythm or a normal beat: never an abnormality."""
-    return name in NORMAL_CLASSES
-
-
-def verdict(finding: Finding) -> str:
-    """The decision in words: a normal ECG is never called a finding, and no finding is never called normal."""
-    if finding.present is None:
-        return "not decided, for the model has no threshold for it"
-    if finding.name == NORMAL_CLASSES[0]:
-        return "looks normal" if finding.present else "not called normal"
-    if is_normal(finding.name):
-        return "seen" if finding.present else "not seen"
-    if finding.overruled:
-        return "not found, overruled by a stronger finding"
-    return "found" if finding.present else "not found"
-
-
 def title_of(explanation: Explanation, name: str) -> str:
     """One line: record, class in words, decision and probability."""
     finding = explanation.finding(name)
     record = explanation.record.record_id or "ECG"
     limit = "" if finding.threshold is None else f" (reported from {finding.threshold:.2f})"
     words = finding.description or name
-    return f"{record}: {name}, {words}: {verdict(finding)}, probability {finding.probability:.2f}{limit}"
-
-
-def findings_sentence(prediction: Prediction) -> str:
-    """What the model says about the record as a whole."""
-    present = [finding for finding in prediction.findings if finding.present]
-    if found := [finding for finding in present if not is_normal(finding.name)]:
-        return f"found: {_listed(found)}"
-    if any(finding.name == NORMAL_CLASSES[0] for finding in present):
-        return f"the model reports no abnormality and calls this {_listed(present)}"
-    if present:
-        return f"no abnormality was found, which is not the same as a normal ECG; seen: {_listed(present)}"
-    return "nothing was found; that is not the same as a normal ECG"
-
-
-def _listed(findings: Sequence[Finding]) -> str:
-    return ", ".join(f"{each.description or each.name} (probability {each.probability:.2f})" for each in findings)
+    return f"{record}: {name}, {words}: {word_of(finding).lower()}, probability {finding.probability:.2f}{limit}"
 
 
 def sample_unit(explanation: Explanation) -> str:
@@ -107,11 +70,22 @@ def sum_sentence(explanation: Explanation, name: str) -> str:
     return f"values are relative, from 0 to 1, and sum to nothing; the score is {score:+.2f} log-odds"
 
 
+def below_half_sentence(explanation: Explanation, name: str) -> str:
+    """Why a class with a score below 0 is present all the same; empty where there is nothing to wonder at."""
+    finding, score = explanation.finding(name), explanation.scores[explanation.classes.index(name)]
+    if not finding.present or score >= 0:
+        return ""
+    why = "it is the likeliest class"
+    if finding.threshold is not None:
+        why = f"it is reported from a probability of {finding.threshold:.2f}"
+    return f"a score below 0 log-odds is a probability below 0.5; {name} is present all the same, for {why}"
+
+
 def beats_sentence(explanation: Explanation) -> str:
     """How many beats got waves and how many were left out."""
     waves = explanation.waves
     if waves is None:
-        return "waves: none, for no beats are clear in this record or NeuroKit is not installed"
+        return f"waves: none, for {explanation.why_no_waves}"
     n, out = len(waves.peaks), waves.n_left_out
     said = f"waves were delineated in {n - out} of {n} beats"
     if out:
@@ -151,7 +125,7 @@ def qrs_check(name: str, ratio: float | None, others: Sequence[str] = ()) -> dic
     known = ratio is not None and np.isfinite(ratio)
     asked = f"the {LEAST_QRS_RATIO:g} that is asked of a conduction disturbance"
     if not known or ratio is None:
-        met, said = None, f"whether what speaks for {name} lies in the QRS complex is not known: no waves were clear"
+        met, said = None, f"whether what speaks for {name} lies in the QRS complex is not known, for no waves are"
     elif ratio >= LEAST_QRS_RATIO:
         also = f" ({', '.join(others)} in the same split)" if others else ""
         met, said = True, (
@@ -171,11 +145,12 @@ def qrs_check(name: str, ratio: float | None, others: Sequence[str] = ()) -> dic
 def describe(explanation: Explanation, name: str) -> list[str]:
     """Sentences on one class, without a full stop.
 
-    What all values sum to, the three strongest leads by what they added, the waves by share of attribution over share
-    of time, how many beats these stand on, and what each fact added.
+    What all values sum to, what is odd about that, the three strongest leads by what they added, the waves by share of
+    attribution over share of time, how many beats these stand on, and what each fact added.
     """
     method, k = METHODS[explanation.method], explanation.classes.index(name)
     lines = [title_of(explanation, name), sum_sentence(explanation, name)]
+    lines += filter(None, [below_half_sentence(explanation, name)])
     if method.by_lead and method.unit == LOGIT:
         added = explanation.contributions[k]
         strongest = np.argsort(-np.abs(added), kind="stable")[:_STRONGEST]

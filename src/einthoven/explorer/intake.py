@@ -36,7 +36,7 @@ _N_SIGNALS = (
     re.compile(r"lead names were stated for (\d+) columns"),
     re.compile(r"array of shape \((\d+), (\d+)\)"),
 )
-_COMMANDS = re.compile(r":? --\w+(?: [\w.]+)? or \w+=(?:[\w.']+|\[\.\.\.\])")
+_COMMANDS = re.compile(r":? --\w+(?: [\w.]+)? (?:or \w+=(?:[\w.']+|\[\.\.\.\])|and --\w+)")
 _ASKED = re.compile(r"\bstated?\b")
 _MOST_SIGNALS = 32
 
@@ -116,7 +116,11 @@ class Preview:
 
 def preview_of(files: Mapping[str, bytes], name: str) -> Preview | None:
     """Show the signals of a file whose names, rate or unit nobody knows; None where it holds no signals at all."""
-    stated = {"fs": 500.0, "unit": "mV"}
+    # A rate that is made up must not contradict the file's own.
+    return _preview(files, name, {"unit": "mV"}) or _preview(files, name, {"unit": "mV", "fs": 500.0})
+
+
+def _preview(files: Mapping[str, bytes], name: str, stated: Mapping[str, Any]) -> Preview | None:
     first = read_uploads(files, stated={**stated, "leads": ("column 1",)}, limits=LIMITS)
     if name in first.records:
         return Preview(_levelled(first.records[name]), 1)

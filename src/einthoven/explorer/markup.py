@@ -9,18 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from einthoven.bundle import Bundle, Finding, Prediction
+from einthoven.evaluation.finding_words import headline_of, is_normal, share_of, title_of, verdict_of
 from einthoven.record import Record
 from einthoven.signals import Flag
-from einthoven.workflow.finding_words import headline_of, is_normal, share_of, title_of, verdict_of
 
 __all__ = ["bars_table", "facts", "findings", "flags", "headline", "notes", "record_facts", "table"]
 
 _MANY = 12  # findings; of more, those that are quiet fold away
 
 
-def headline(prediction: Prediction, kind: str) -> str:
+def headline(prediction: Prediction) -> str:
     """The answer in one or two sentences."""
-    said = headline_of(prediction, kind)
+    said = headline_of(prediction)
     more = f'<p class="ein-more">{escape(said.more)}</p>' if said.more else ""
     return f'<div role="status"><p class="ein-headline ein-{said.tone}">{escape(said.text)}</p>{more}</div>'
 

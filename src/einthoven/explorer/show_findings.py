@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from einthoven.bundle import Bundle, Prediction
+from einthoven.evaluation.finding_words import calibration_of, share_of
 from einthoven.explorer.frame import note, put
 from einthoven.explorer.markup import findings, flags, headline, notes
 from einthoven.record import Record
-from einthoven.workflow.finding_words import calibration_of, share_of
 
 __all__ = ["show_findings"]
 
 
 def show_findings(prediction: Prediction, bundle: Bundle) -> None:
     """Draw the answer and every class; of a refused record the reasons."""
-    put(headline(prediction, bundle.kind))
+    put(headline(prediction))
     if prediction.refused:
         put(flags(flag for flag in prediction.flags if flag.refuse))
         return

@@ -22,10 +22,12 @@ from einthoven.explorer.frame import note, put, section
 from einthoven.explorer.markup import facts, notes, table
 from einthoven.files import read_json
 
-__all__ = ["confusion_rows", "show_judgement"]
+__all__ = ["class_table", "confusion_rows", "show_judgement"]
 
 Json = Mapping[str, Any]
 _AVERAGES = {"auroc": "Macro AUROC", "auprc": "Macro AUPRC", "fmax": "Fmax"}
+# A model of classes that exclude each other names the likeliest and has no thresholds.
+_DECIDED = (("threshold", "Threshold"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("f1", "F1"))
 _STRIPS = 6  # shown at once
 
 
@@ -47,7 +49,7 @@ def show_judgement(run: Path) -> None:
     put(facts(_summary(judgement)))
     put(notes(judgement["caution"], "To be careful about"))
     section("Class by class", level=3)
-    put(_classes(judgement))
+    put(class_table(judgement))
     section("Confusion", level=3)
     put(_confusion(judgement))
     _subgroups(judgement)
@@ -67,18 +69,24 @@ def _summary(judgement: Json) -> dict[str, str]:
     return rows
 
 
-def _classes(judgement: Json) -> str:
-    columns = ("Class", "Positives", "AUROC", "AUPRC", "Threshold", "Sensitivity", "Specificity", "F1")
+def class_table(judgement: Json) -> str:
+    """Figures of each class; thresholds only where the model has some.
+
+    Args:
+        judgement: of one split.
+    """
+    figures = _DECIDED if any(row.get("threshold") is not None for row in judgement["per_class"]) else _DECIDED[1:]
     rows = [
         (
             row["class"],
             f"{row['positives']:,}",
             estimate(row["auroc"]),
             estimate(row["auprc"]),
-            *(decimal(row.get(key)) for key in ("threshold", "sensitivity", "specificity", "f1")),
+            *(decimal(row.get(key)) for key, _ in figures),
         )
         for row in judgement["per_class"]
     ]
+    columns = ("Class", "Positives", "AUROC", "AUPRC", *(words for _, words in figures))
     return table(columns, rows, "Figures with intervals in brackets, where there are some")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from einthoven.bundle import Bundle, Finding, Prediction
+from einthoven.evaluation.finding_words import share_of, verdict_of
 from einthoven.evaluation.wording import ABSENT, decimal, in_words
 from einthoven.explorer.choose_ecg import Taken
 from einthoven.explorer.choose_model import Chosen, choose_model
 from einthoven.explorer.frame import note, put, section
 from einthoven.explorer.markup import headline, table
 from einthoven.explorer.models import judge
-from einthoven.workflow.finding_words import share_of, verdict_of
 
 __all__ = ["agreement", "show_second"]
 
@@ -33,7 +33,7 @@ def show_second(taken: Taken, chosen: Chosen, prediction: Prediction) -> None:
         return
     theirs = judge(taken.record, other.bundle, other.backend, "second prediction")
     names = _names(chosen, other)
-    put(headline(theirs, other.bundle.kind))
+    put(headline(theirs))
     note(agreement(prediction, theirs, *names))
     if not theirs.refused:
         rows = _rows(prediction, theirs, chosen.bundle, other.bundle)

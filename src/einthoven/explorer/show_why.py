@@ -10,6 +10,7 @@ import streamlit as st
 
 from einthoven.bundle import Prediction
 from einthoven.errors import MissingExtraError
+from einthoven.evaluation.finding_words import is_normal, title_of
 from einthoven.evaluation.wording import sentence
 from einthoven.explorer.choose_ecg import Taken
 from einthoven.explorer.choose_model import Chosen
@@ -18,7 +19,6 @@ from einthoven.explorer.markup import bars_table, notes, table
 from einthoven.explorer.memory import fingerprint_of, remembered
 from einthoven.explorer.models import identity_of, network_of
 from einthoven.explorer.show_paper import show_tracing
-from einthoven.workflow.finding_words import is_normal, title_of
 
 if TYPE_CHECKING:
     from einthoven.explain import Explanation

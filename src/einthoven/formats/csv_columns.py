@@ -80,7 +80,10 @@ def rate_from_time(time: NDArray[np.float64], column: Column, first_row: int, na
         RecordError: time is missing somewhere, does not increase, or is irregular.
     """
     if len(time) < 2:
-        raise RecordError(f"{name}: one row is too few to compute the sampling rate from the time column; state it")
+        raise RecordError(
+            f"{name}: one row is too few to compute the sampling rate from the time column; leave the column out and "
+            "state the rate"
+        )
     missing = np.flatnonzero(np.isnan(time))
     if missing.size:
         raise RecordError(f"{name}: row {first_row + missing[0]}: the time is missing")
@@ -112,7 +115,10 @@ def _seconds(column: Column, step: float, name: str) -> float:
     if not column.unit:
         return 1.0 if step < 0.1 else 1e-3
     if column.unit.lower() not in _TIME_UNITS:
-        raise RecordError(f"{name}: the time unit {column.unit!r} is unknown: use s, ms or us, or state the rate")
+        raise RecordError(
+            f"{name}: the time unit {column.unit!r} is unknown: use s, ms or us, or leave the column out and state "
+            "the rate"
+        )
     return _TIME_UNITS[column.unit.lower()]
 
 

@@ -15,6 +15,7 @@ from einthoven.formats.csv_cells import Dialect, detect_dialect, is_number, spli
 from einthoven.formats.csv_columns import Column, describe_columns, rate_from_time
 from einthoven.formats.files import Files, stem
 from einthoven.formats.registry import ReadOptions, register_reader
+from einthoven.formats.stated import agreed_rate
 from einthoven.formats.units import UNITS, per_millivolt
 from einthoven.leads import TWELVE_LEADS, canonical_lead, is_known_lead
 from einthoven.record import Record
@@ -106,19 +107,17 @@ def _record(
     )
 
 
-def _rate(measured: float | None, options: ReadOptions, n_rows: int, name: str) -> tuple[float, list[str]]:
-    if options.fs is not None:
-        if measured is not None and abs(measured - options.fs) > 0.001 * options.fs:
-            return options.fs, [f"The stated rate of {options.fs:g} Hz replaces the time column's {measured:g} Hz."]
-        return options.fs, []
-    if measured is not None:
-        return measured, [f"The rate of {measured:g} Hz was computed from the time column."]
-    likely = next((fs for fs in _USUAL_RATES if n_rows == 10 * fs), None)
-    hint = f" ({n_rows} rows would be 10 s at {likely} Hz)" if likely else ""
-    raise RecordError(
-        f"{name}: the table has no time column, so its sampling rate must be stated: "
-        f"--fs {likely or 500} or fs={likely or 500}{hint}"
-    )
+def _rate(measured: float | None, options: ReadOptions, n_rows: int, name: str) -> tuple[float, tuple[str, ...]]:
+    if measured is None and options.fs is None:
+        likely = next((fs for fs in _USUAL_RATES if n_rows == 10 * fs), None)
+        hint = f" ({n_rows} rows would be 10 s at {likely} Hz)" if likely else ""
+        raise RecordError(
+            f"{name}: the table has no time column, so its sampling rate must be stated: "
+            f"--fs {likely or 500} or fs={likely or 500}{hint}"
+        )
+    fs, notes = agreed_rate(measured, options, name, "the time column")
+    computed = f"The rate of {fs:g} Hz was computed from the time column."
+    return fs, notes if options.fs is not None else (*notes, computed)
 
 
 def _names(columns: list[Column], named: bool, options: ReadOptions, file_name: str) -> tuple[str, ...]:

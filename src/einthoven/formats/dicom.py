@@ -19,7 +19,7 @@ from einthoven.formats.dicom_file import is_dicom, items, open_dicom, word
 from einthoven.formats.dicom_waveform import Group, describe_group, read_group
 from einthoven.formats.files import Files, stem
 from einthoven.formats.registry import ReadOptions, register_reader
-from einthoven.formats.stated import distinct, millivolts, unit_of
+from einthoven.formats.stated import agreed_rate, distinct, millivolts, unit_of
 from einthoven.record import Record
 
 __all__ = ["read_dicom"]
@@ -58,12 +58,13 @@ def read_dicom(files: Files, options: ReadOptions) -> Record:
     parts = _rhythm([group for group, _ in described], big_endian, options, name)
     groups = [part.group for part in parts]
     signal, leads, notes = _joined(parts, options, name)
+    fs, _ = agreed_rate(groups[0].fs, options, name)  # of the others, as of median beats, nobody stated it
     left = [str(group) for group, _ in described if group not in groups]
     if left:
         notes += (f"Left out, beside {', '.join(map(str, groups))}: {', '.join(left[:16])}.",)
     return Record(
         signal=millivolts(signal, name),
-        fs=groups[0].fs,
+        fs=fs,
         leads=distinct(leads, name),
         record_id=stem(name),
         patient_id=word(dataset, "PatientID", name) or None,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from einthoven.errors import RecordError
 from einthoven.formats.dicom_file import element, items, number, word
 from einthoven.formats.registry import ReadOptions
-from einthoven.formats.stated import agreed_rate, agreed_scale
+from einthoven.formats.stated import agreed_scale, known_rate
 from einthoven.formats.units import per_millivolt
 from einthoven.leads import canonical_lead
 
@@ -70,7 +70,7 @@ def describe_group(item: Any, options: ReadOptions, name: str) -> tuple[Group, t
         sizes.append(int(size))
     if sizes[0] > _MOST_CHANNELS:
         raise RecordError(f"{name}: a waveform of {sizes[0]} channels is no ECG")
-    fs, notes = agreed_rate(number(item, "SamplingFrequency", name), options, name)
+    fs, notes = known_rate(number(item, "SamplingFrequency", name), options, name)
     offset = (number(item, "MultiplexGroupTimeOffset", name) or 0.0) / 1000
     derived = word(item, "WaveformOriginality", name).upper() == "DERIVED"
     label = word(item, "MultiplexGroupLabel", name)

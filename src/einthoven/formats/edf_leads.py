@@ -91,11 +91,14 @@ def _of_one_rate(
     counts = Counter(signal.n_samples for signal in signals)
     if len(counts) == 1:
         return signals, ()
-    stated = next((n for n in counts if options.fs is not None and n / record_s == options.fs), None)
+    fs = options.fs
+    stated = None if fs is None else min(counts, key=lambda n: abs(n / record_s - fs))
     (wanted, most), (_, second) = counts.most_common(2)
     if stated is None and most == second:
         rates = ", ".join(f"{signal.label} {signal.n_samples / record_s:g} Hz" for signal in signals[:16])
-        raise RecordError(f"{name}: the ECG signals are of different rates ({rates}); state the one wanted: fs=...")
+        raise RecordError(
+            f"{name}: the ECG signals are of different rates ({rates}); state the one wanted: --fs 500 or fs=500"
+        )
     wanted = wanted if stated is None else stated
     left = [signal for signal in signals if signal.n_samples != wanted]
     kept = [signal for signal in signals if signal.n_samples == wanted]

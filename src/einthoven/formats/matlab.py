@@ -61,7 +61,7 @@ def read_matlab(files: Files, options: ReadOptions) -> Record:
     if set(variables) == {"val"} and options.fs is None and options.unit is None:
         raise RecordError(
             f"{name}: one matrix 'val' without rate, unit and leads is the signal file of a CinC challenge record: "
-            f"put its WFDB header {stem(name)}.hea beside it, or state --fs and --unit"
+            f"put its WFDB header {stem(name)}.hea beside it, or state rate and unit: --fs and --unit"
         )
     return _record(variables, name, options)
 
@@ -73,8 +73,9 @@ def _record(variables: dict[str, Variable], name: str, options: ReadOptions) -> 
     folder = key.rpartition("/")[0]
     facts = array_facts(_facts(flat, "", name) | _facts(flat, folder, name), name)
     if key == "ECG/data" and set(flat) == {f"ECG/{field}" for field in _CPSC_2018}:
-        assumed = "The file has the layout of CPSC 2018 (structure ECG with sex, age, data): millivolts at 500 Hz."
-        facts = ArrayFacts(500.0, "mV", (), facts.age, facts.sex, None, (*facts.notes, assumed))
+        fs = options.fs or 500.0
+        assumed = f"The file has the layout of CPSC 2018 (structure ECG with sex, age, data): millivolts at {fs:g} Hz."
+        facts = ArrayFacts(fs, "mV", (), facts.age, facts.sex, None, (*facts.notes, assumed))
     return array_record(name, arrays[key], facts, options, notes)
 
 

@@ -21,7 +21,7 @@ __all__ = ["ReadOptions", "Reader", "list_formats", "read_record", "register_rea
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What the user states about a file; it goes before what the file says.
+    """What the user states about a file; it goes before what the file says, but for the rate, which must agree.
 
     Attributes:
         fs: samples per second.
@@ -102,8 +102,8 @@ def read_record(
 
     Args:
         source: path of a file or record, or ``MemoryFiles``.
-        fs: sampling rate in Hz, for files that state none or a wrong one.
-        unit: ``"mV"``, ``"uV"``, ``"nV"``, ``"V"`` or ``"normalised"``, likewise.
+        fs: sampling rate in Hz, for files that state none; within 1 % of what others state.
+        unit: ``"mV"``, ``"uV"``, ``"nV"``, ``"V"`` or ``"normalised"``, for files that state none or a wrong one.
         leads: names of the signals in the file's order, likewise.
         beats: also read beat annotations beside the record, where the format has them.
 
@@ -111,7 +111,7 @@ def read_record(
         The record; its ``notes`` say what was assumed.
 
     Raises:
-        RecordError: no reader knows the file, or it is damaged, or lacks what must then be stated.
+        RecordError: no reader knows the file, or it is damaged, lacks what must then be stated, or states another rate.
         MissingExtraError: the format needs an optional package.
     """
     files = open_files(source)

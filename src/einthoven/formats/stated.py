@@ -1,6 +1,7 @@
 """What the user states about a file, weighed against what the file says.
 
-One idea: the statement goes first, a contradiction becomes a note, and what neither says becomes an error with advice.
+One idea: a stated unit or name goes first, a stated rate must not contradict the file's, and what neither says is an
+error with advice. A wrong unit can be seen in the signal; at a wrong rate an ECG looks like that of another patient.
 """
 
 from __future__ import annotations
@@ -23,30 +24,58 @@ __all__ = [
     "agreed_rate",
     "agreed_scale",
     "distinct",
+    "known_rate",
     "millivolts",
     "unit_of",
 ]
 
 _HIGHEST_RATE = 100_000
+_ROUNDED = 0.01  # by which a stated rate may differ from the file's: 257 Hz for 256.4
 # What compression may promise: more values than these are no ECG but an attempt on the memory.
 MOST_FREE_VALUES = 2**22
 MOST_VALUES_PER_BYTE = 16
 
 
-def agreed_rate(found: float | None, options: ReadOptions, name: str) -> tuple[float, tuple[str, ...]]:
-    """Return the rate in Hz, and a note where the stated one contradicts the file.
+def agreed_rate(
+    found: float | None, options: ReadOptions, name: str, where: str = "the file"
+) -> tuple[float, tuple[str, ...]]:
+    """Return the rate in Hz and notes: the file's own, which a stated one must agree with, else the stated one.
+
+    Args:
+        found: what the file says.
+        options: what is stated.
+        name: of the file, for messages.
+        where: in the file it is said, for messages.
+
+    Raises:
+        RecordError: nobody tells the rate, the file tells an impossible one, or it contradicts the stated one.
+    """
+    fs, notes = known_rate(found, options, name, where)
+    if options.fs is not None and abs(options.fs - fs) > _ROUNDED * fs:
+        raise RecordError(
+            f"{name}: {where} says {fs:g} Hz, but {options.fs:g} Hz was stated; leave the stated rate away, or correct "
+            f"{where}"
+        )
+    return fs, notes
+
+
+def known_rate(
+    found: float | None, options: ReadOptions, name: str, where: str = "the file"
+) -> tuple[float, tuple[str, ...]]:
+    """Return what the file says, else what is stated, whether they agree or not; arguments as of ``agreed_rate``.
 
     Raises:
         RecordError: nobody tells the rate, or the file tells an impossible one.
     """
+    if found is not None and math.isfinite(found) and 0 < found <= _HIGHEST_RATE:
+        return found, ()
     if options.fs is not None:
-        odd = found is not None and found != options.fs
-        return options.fs, (f"The stated rate of {options.fs:g} Hz replaces the file's {found:g} Hz.",) if odd else ()
+        return options.fs, () if found is None else (
+            f"The stated rate of {options.fs:g} Hz replaces {found:g} Hz, which cannot be.",
+        )
     if found is None:
-        raise RecordError(f"{name}: the file gives no sampling rate; state it: --fs 500 or fs=500")
-    if not (math.isfinite(found) and 0 < found <= _HIGHEST_RATE):
-        raise RecordError(f"{name}: the file gives a sampling rate of {found:g} Hz; state the right one: fs=500")
-    return found, ()
+        raise RecordError(f"{name}: {where} gives no sampling rate; state it: --fs 500 or fs=500")
+    raise RecordError(f"{name}: {where} gives a sampling rate of {found:g} Hz; state the right one: --fs 500 or fs=500")
 
 
 def agreed_scale(unit: str, options: ReadOptions, what: str) -> float:

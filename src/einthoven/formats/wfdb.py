@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from einthoven.errors import RecordError
 from einthoven.formats.files import Files, Source, open_files, stem
 from einthoven.formats.registry import ReadOptions, register_reader
+from einthoven.formats.stated import agreed_rate
 from einthoven.formats.units import UNITS, per_millivolt
 from einthoven.formats.wfdb_annotations import record_beats
 from einthoven.formats.wfdb_comments import patient_facts
@@ -110,7 +111,7 @@ def _record(
 ) -> Record:
     facts = patient_facts(header.comments)
     signal, leads, more = _voltages(header.record, signal, options, names, units)
-    rate, rate_notes = _rate(fs, options)
+    rate, rate_notes = _rate(fs, options, header.record)
     return Record(
         signal=signal,
         fs=rate,
@@ -126,13 +127,10 @@ def _record(
     )
 
 
-def _rate(fs: float | None, options: ReadOptions) -> tuple[float, tuple[str, ...]]:
-    if options.fs is not None:
-        odd = fs is not None and fs != options.fs
-        return options.fs, (f"The stated rate of {options.fs:g} Hz replaces the header's {fs:g} Hz.",) if odd else ()
-    if fs is None:
+def _rate(fs: float | None, options: ReadOptions, record: str) -> tuple[float, tuple[str, ...]]:
+    if fs is None and options.fs is None:
         return _DEFAULT_FS, ("The header states no sampling rate; WFDB's default of 250 Hz was taken.",)
-    return fs, ()
+    return agreed_rate(fs, options, record, "the header")
 
 
 def _voltages(

@@ -5,22 +5,19 @@ One idea: colour says for or against, its strength says how much; the trace stay
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
-from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from einthoven.plots.inline import PALETTE
-from einthoven.plots.paper import Layout, draw_ecg
+from einthoven.plots.paper import Layout, draw_ecg, header_mm
+from einthoven.plots.sheet_text import box_of, fit
 from einthoven.record import Record
 
 __all__ = ["AGAINST", "FOR", "NORMAL", "Scale", "draw_explanation", "full_colour"]
@@ -33,11 +30,10 @@ _SMOOTH_S = 0.05
 _WIDE_S = 0.02  # a steep stroke is marked this far to both sides, or nobody would see its colour
 _FULL = 99.5  # percentile of absolute values that has the full colour
 _LEAST = 0.08  # share of it below which nothing is painted
-_BAND_MM, _MARGIN_MM, _GAP_MM = 5.0, 5.0, 0.7
+_BAND_MM, _MARGIN_MM = 5.0, 5.0
 _PART_S = 10.0  # that a sheet shows
 _TALL_MV = 1.9  # above it, traces of neighbouring rows would cross at 10 mm/mV
 _WIDE_MM = 200.0  # a sheet that is narrower has no room for everything in one line
-_PAPER = "#fffafa"
 
 
 class Scale(NamedTuple):
@@ -112,7 +108,6 @@ def draw_explanation(
     figure = draw_ecg(
         record.with_(notes=(), statements={}), layout=layout, title=title, start_s=start_s, gain_mm_mv=5 if tall else 10
     )
-    FigureCanvasAgg(figure)  # measures texts; it becomes the figure's own
     (axes,) = figure.axes
     lines = [line for line in axes.get_lines() if str(line.get_gid()) in record.leads]
     traces = [np.asarray(line.get_xydata(), np.float64) for line in lines]
@@ -120,10 +115,9 @@ def draw_explanation(
     for line, trace in zip(lines, traces, strict=True):
         own = values[record.leads.index(str(line.get_gid()))] / scale.full
         _mark(axes, trace, own[begin:], record.fs, origin, scale)
-    _move_names(axes, record.leads, traces)
     if record.duration_s > _PART_S:
         caption += f"   Shown are {start_s:g} s to {start_s + _PART_S:g} s of {record.duration_s:g} s."
-    _write(axes, title, caption, footer, scale)
+    _write(axes, caption, footer, scale)
     return figure
 
 
@@ -173,51 +167,18 @@ def _widest(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return np.asarray(np.fmax.reduce([padded[k : k + len(values)] for k in range(2 * n + 1)]))
 
 
-def _move_names(axes: Axes, names: Collection[str], traces: Sequence[NDArray[np.float64]]) -> None:
-    """Move each lead's name to the nearest place where no trace crosses it."""
-    segments = np.concatenate([np.stack([trace[:-1], trace[1:]], axis=1) for trace in traces])  # (n, 2 ends, x and y)
-    segments = segments[np.isfinite(segments).all(axis=(1, 2))]
-    low, high = segments.min(axis=1), segments.max(axis=1)
-    moves = sorted(((dx, dy) for dx in range(0, 13, 2) for dy in range(-3, 9)), key=lambda move: np.hypot(*move))
-    for text in axes.texts:
-        if text.get_text() in names:
-            x, y, right, top = np.add(_box(axes, text), (-_GAP_MM, -_GAP_MM, _GAP_MM, _GAP_MM)).tolist()
-
-            def crossings(move: tuple[int, int], box: tuple[float, ...] = (x, y, right, top)) -> int:
-                from_, to = np.array(box[:2]) + move, np.array(box[2:]) + move
-                return int(((low <= to) & (high >= from_)).all(axis=1).sum())
-
-            dx, dy = min(moves, key=crossings)  # the first of equals: the nearest
-            text.set_position((text.get_position()[0] + dx, text.get_position()[1] + dy))
-            text.set_path_effects([withStroke(linewidth=2, foreground=_PAPER)])
-
-
-def _box(axes: Axes, text: Text) -> tuple[float, float, float, float]:
-    """Left, lower, right and upper edge of a text in mm of the paper."""
-    box = text.get_window_extent().transformed(axes.transData.inverted())
-    return box.x0, box.y0, box.x1, box.y1
-
-
-def _write(axes: Axes, title: str, caption: str, footer: str, scale: Scale) -> None:
+def _write(axes: Axes, caption: str, footer: str, scale: Scale) -> None:
     """Caption below the title, colour scale and footer below the traces; what is too long for a sheet is smaller."""
-    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    right = axes.get_xlim()[1]
+    below = axes.get_ylim()[1] - header_mm(right)  # the rows begin here
     ink: dict[str, Any] = {"color": PALETTE["ink"], "zorder": 4, "parse_math": False, "va": "center"}
-    said = axes.text(_MARGIN_MM, top - 12, caption, fontsize=8, **ink)
-    room, narrow = right - 2 * _MARGIN_MM, right < _WIDE_MM
+    narrow = right < _WIDE_MM
+    said = axes.text(_MARGIN_MM, below + (7.2 if narrow else 8), caption, fontsize=8, **ink)
+    room = right - 2 * _MARGIN_MM
     end = _colour_scale(axes, scale, min(1.0, max(0.6, right / _WIDE_MM)))
-    last = axes.text(right - _MARGIN_MM, top - 16 if narrow else 2.6, footer, fontsize=7, ha="right", **ink)
-    _shrink(axes, said, room)
-    _shrink(axes, last, room if narrow else room + _MARGIN_MM - end - 4)
-    for text in axes.texts:
-        if title and text.get_text() == title:
-            text.set_text(title.replace(", probability", ",\nprobability") if narrow else title)
-            _shrink(axes, text, room - 40)  # beside it stands the paper's speed
-
-
-def _shrink(axes: Axes, text: Text, width: float) -> None:
-    left, _, right, _ = _box(axes, text)
-    if right - left > width:
-        text.set_fontsize(max(3.0, float(text.get_fontsize()) * width / (right - left)))
+    last = axes.text(right - _MARGIN_MM, below + 2.6 if narrow else 2.6, footer, fontsize=7, ha="right", **ink)
+    fit(axes, said, room, 2)
+    fit(axes, last, room if narrow else room + _MARGIN_MM - end - 4)
 
 
 def _colour_scale(axes: Axes, scale: Scale, size: float) -> float:
@@ -225,17 +186,17 @@ def _colour_scale(axes: Axes, scale: Scale, size: float) -> float:
     ink: dict[str, Any] = {"color": PALETTE["ink"], "zorder": 4, "parse_math": False, "va": "center"}
     x, width, n = _MARGIN_MM, 50.0 * size, 60
     if scale.signed:
-        x = _box(axes, axes.text(x, 6.4, scale.words[1], fontsize=7.5 * size, **ink))[2] + 2
+        x = box_of(axes, axes.text(x, 6.4, scale.words[1], fontsize=7.5 * size, **ink))[2] + 2
     values = np.linspace(-1 if scale.signed else 0, 1, n + 1)
     for k, colour in enumerate(scale.colours((values[1:] + values[:-1]) / 2)):
         spot = (x + width * k / n, 5.0)
         axes.add_patch(Rectangle(spot, width / n, 2.8, facecolor=tuple(colour), linewidth=0, zorder=4, gid="scale"))
     axes.add_patch(Rectangle((x, 5.0), width, 2.8, fill=False, edgecolor=PALETTE["muted"], linewidth=0.5, zorder=4))
-    end = _box(axes, axes.text(x + width + 2, 6.4, scale.words[0], fontsize=7.5 * size, **ink))[2]
+    end = box_of(axes, axes.text(x + width + 2, 6.4, scale.words[0], fontsize=7.5 * size, **ink))[2]
     ticks = (-scale.full, 0.0, scale.full) if scale.signed else (0.0, scale.full)
     for k, value in enumerate(ticks):
         at = x + width * k / (len(ticks) - 1)
         sign = "≥ " if value > 0 else "≤ " if value < 0 else ""
         axes.text(at, 3.0, f"{sign}{value:+.2g}" if value else "0", fontsize=6.5 * size, ha="center", **ink)
     unit = axes.text(x + width + 8, 3.0, scale.unit, fontsize=6.5 * size, **ink)
-    return max(end, _box(axes, unit)[2])
+    return max(end, box_of(axes, unit)[2])

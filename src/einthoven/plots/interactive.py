@@ -22,7 +22,8 @@ from einthoven.errors import RecordError
 from einthoven.files import atomic_write
 from einthoven.labels import NORMAL_CLASSES
 from einthoven.plots.explanation import full_colour
-from einthoven.plots.paper import Layout, heading, layout_of, statement_words
+from einthoven.plots.lead_places import Layout, layout_of
+from einthoven.plots.sheet_text import heading, statement_words
 from einthoven.record import Record
 
 __all__ = ["interactive_ecg", "save_interactive", "viewer_assets", "viewer_fragment"]
@@ -51,14 +52,10 @@ _LEVELS = 2000  # of an attribution, from 0 to its greatest value
 def interactive_ecg(
     record: Record,
     *,
-    overlays: Mapping[str, NDArray[np.floating]] | None = None,
-    overlay_unit: str = "log-odds per sample",
-    shown: str | None = None,
-    normal: Collection[str] = NORMAL_CLASSES,
-    layout: Layout | None = None,
     title: str | None = None,
     height: int | None = None,
     note: str = "Not a medical device.",
+    **figure: Any,
 ) -> str:
     """Return a record as an interactive figure: a whole HTML document without any reference to elsewhere.
 
@@ -67,28 +64,19 @@ def interactive_ecg(
 
     Args:
         record: of any leads and length.
-        overlays: attributions by name of the class, each of the signal's shape (leads, samples); above 0 speaks for the
-            class, below 0 against. They are drawn as colour behind the trace, one at a time.
-        overlay_unit: of their values.
-        shown: the overlay that is seen first; none by default.
-        normal: overlays whose class is no abnormality; what speaks for them is green.
-        layout: that is seen first; by default ``3x4+1`` for ten seconds of twelve leads on a wide screen, else
-            ``12x1``.
         title: replaces the first line, which tells who and how.
         height: of the drawing in CSS pixels; by default the figure fills the window, or is as high as its sheet on a
             narrow screen; a frame that does not scroll should state it.
         note: stands below.
+        figure: overlays, layout and the like, as of ``viewer_fragment``.
 
     Raises:
-        RecordError: an empty record, a layout that the leads do not allow, or an overlay of another shape.
+        RecordError: as ``viewer_fragment``.
     """
     who = title or _who(record)
     codes = ", ".join(statement_words(record))
     below = " ".join([*record.notes, note])
-    viewer = viewer_fragment(
-        record, overlays=overlays, overlay_unit=overlay_unit, shown=shown, normal=normal, layout=layout, title=who,
-        height=0 if height is None else height,
-    )  # fmt: skip
+    viewer = viewer_fragment(record, title=who, height=height or 0, **figure)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -113,18 +101,20 @@ def viewer_fragment(
     """Return the figure as an element for a page that has ``viewer_assets`` once; several can share the page.
 
     Args:
-        record: as of ``interactive_ecg``, like the rest.
-        overlays: see there.
-        overlay_unit: see there.
-        shown: see there.
-        normal: see there.
-        layout: see there.
+        record: of any leads and length.
+        overlays: attributions by name of the class, each of the signal's shape (leads, samples); above 0 speaks for the
+            class, below 0 against. They are drawn as colour behind the trace, one at a time.
+        overlay_unit: of their values.
+        shown: the overlay that is seen first; none by default.
+        normal: overlays whose class is no abnormality; what speaks for them is green.
+        layout: that is seen first; by default ``3x4+1`` for ten seconds of twelve leads on a wide screen, else
+            ``12x1``.
         title: names the figure for a screen reader.
         height: of the drawing in CSS pixels; by default as high as the sheet is at the figure's width; 0 leaves it to
             the page's styles.
 
     Raises:
-        RecordError: as ``interactive_ecg``.
+        RecordError: an empty record, a layout that the leads do not allow, or an overlay of another shape.
     """
     if not record.n_samples or not record.leads:
         raise RecordError(f"{record.record_id or 'record'}: has no samples to draw")

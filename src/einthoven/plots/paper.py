@@ -5,84 +5,40 @@ One idea: the figure is measured in millimetres, one axes unit is one millimetre
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rc_context
-from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from einthoven.errors import RecordError
 from einthoven.files import atomic_write
-from einthoven.leads import TWELVE_LEADS
+from einthoven.plots.lead_places import Layout, Plan, Slot, layout_of, plan_of
+from einthoven.plots.sheet_text import fit, heading, move_names, part_words, rim, statement_words
 from einthoven.record import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
+    from matplotlib.text import Text
 
-__all__ = ["Layout", "draw_ecg", "heading", "layout_of", "save_ecg", "statement_words"]
-
-Layout = Literal["3x4+1", "6x2", "12x1"]
+__all__ = ["Layout", "draw_ecg", "header_mm", "heading", "layout_of", "save_ecg", "sheets_of", "statement_words"]
 
 _MM_PER_INCH = 25.4
 _MARGIN, _PULSE, _HEADER, _FOOTER = 5.0, 10.0, 20.0, 10.0  # mm; the pulse is 5 mm wide in a field of 10
 _TRACE, _PAPER, _FINE, _COARSE = "#14142b", "#fffafa", "#f7d9d9", "#e9a3a3"
 _MAX_STATEMENTS = 6
+# The texts of a strip need some width, and on a narrow sheet the paper's scale has a line of its own.
+_LEAST_WIDTH, _NARROW, _SCALE_LINE = 80.0, 110.0, 6.0
+_SHEET_S = 10.0
+_LEAST_SHEET_S = 1.0  # what is left of a recording and shorter joins the sheet before it
 LEAST_DPI, MOST_DPI = 50, 1200
 _COMPRESS = 3  # of PNG: a tenth larger than at most, and drawn in two thirds of the time
-
-
-class _Slot(NamedTuple):
-    """Where a lead goes: row from the top, column, and how many columns wide."""
-
-    lead: str
-    row: int
-    column: int
-    span: int = 1
-
-
-class _Plan(NamedTuple):
-    slots: tuple[_Slot, ...]
-    n_rows: int
-    n_columns: int
-    row_mm: float
-
-
-def _grid_of(n_rows: int, n_columns: int) -> tuple[_Slot, ...]:
-    """The twelve leads column by column, as electrocardiographs print them."""
-    return tuple(_Slot(lead, k % n_rows, k // n_rows) for k, lead in enumerate(TWELVE_LEADS[: n_rows * n_columns]))
-
-
-def layout_of(record: Record, layout: Layout | None = None) -> Layout:
-    """Return the wanted layout, or by default the usual one that the record's leads allow.
-
-    Raises:
-        RecordError: no such layout, or it needs leads that are missing.
-    """
-    missing = [lead for lead in TWELVE_LEADS if lead not in record.leads]
-    if layout is None:
-        return "12x1" if missing else "3x4+1"
-    if layout not in get_args(Layout):
-        raise RecordError(f"unknown layout {layout!r}; layouts are {', '.join(get_args(Layout))}")
-    if missing and layout != "12x1":
-        raise RecordError(
-            f"layout {layout} needs the standard twelve leads and {', '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing; use layout 12x1, which draws whatever there is"
-        )
-    return layout
-
-
-def _plan(record: Record, layout: Layout) -> _Plan:
-    if layout == "12x1":
-        slots = tuple(_Slot(lead, row, 0) for row, lead in enumerate(record.leads))
-        return _Plan(slots, len(slots), 1, 20.0)
-    if layout == "6x2":
-        return _Plan(_grid_of(6, 2), 6, 2, 25.0)
-    return _Plan((*_grid_of(3, 4), _Slot("II", 3, 0, 4)), 4, 4, 30.0)
 
 
 def draw_ecg(
@@ -107,42 +63,60 @@ def draw_ecg(
         speed_mm_s: paper speed.
         gain_mm_mv: millimetres per millivolt.
         start_s: beginning of the part to draw.
-        duration_s: its length; by default what there is, at most 10 s.
+        duration_s: its length, as far as the record goes; by default at most 10 s.
         title: replaces the first line, which tells who and how.
 
     Raises:
-        RecordError: an unknown layout, leads that a layout needs are missing, or the part lies outside the record.
+        RecordError: an unknown layout, leads that a layout needs are missing, or the part begins outside the record.
     """
     if not (speed_mm_s > 0 and gain_mm_mv > 0):
         raise RecordError(f"paper speed and gain must be positive, got {speed_mm_s} mm/s and {gain_mm_mv} mm/mV")
-    plan = _plan(record, layout_of(record, layout))
-    duration = min(10.0, record.duration_s - start_s) if duration_s is None else duration_s
-    if not np.isfinite([start_s, duration]).all():
-        raise RecordError(f"a part to draw needs seconds, got a start of {start_s} s and a length of {duration} s")
-    first, last = round(start_s * record.fs), round((start_s + duration) * record.fs)
-    if not 0 <= first < last <= record.n_samples:
-        raise RecordError(
-            f"{record.record_id or 'record'}: {start_s:g} s to {start_s + duration:g} s is outside its "
-            f"{record.duration_s:g} s"
-        )
+    plan = plan_of(record, layout_of(record, layout))
+    first, last = _part(record, start_s, duration_s)
     if last - first < 2 * plan.n_columns:
         raise RecordError(
             f"{record.record_id or 'record'}: {last - first} samples are too few to draw in {plan.n_columns} columns"
         )
-    width = 2 * _MARGIN + _PULSE + 5.0 * np.ceil(duration * speed_mm_s / 5.0)
-    height = _HEADER + plan.n_rows * plan.row_mm + _FOOTER
-    figure, axes = _paper(float(width), float(height))
-    for slot in plan.slots:
-        _draw_slot(axes, record, slot, plan, (first, last), (speed_mm_s, gain_mm_mv), height)
+    length = 5.0 * np.ceil((last - first) / record.fs * speed_mm_s / 5.0 - 1e-6)
+    width = max(_LEAST_WIDTH, float(2 * _MARGIN + _PULSE + length))
+    top = plan.n_rows * plan.row_mm + _FOOTER  # of the rows
+    figure, axes = _paper(width, top + header_mm(width))
+    names = [_draw_slot(axes, record, slot, plan, (first, last), (speed_mm_s, gain_mm_mv), top) for slot in plan.slots]
+    traces = [np.asarray(line.get_xydata(), np.float64) for line in axes.get_lines() if line.get_gid() != "edge"]
+    move_names(axes, names, traces, _PAPER)
     for row in range(plan.n_rows):
-        _draw_pulse(axes, _baseline(height, plan, row), gain_mm_mv)
-    _write_texts(axes, record, width, height, title, f"{speed_mm_s:g} mm/s   {gain_mm_mv:g} mm/{_unit(record)}")
+        _draw_pulse(axes, _baseline(top, plan, row), gain_mm_mv)
+    _write_texts(axes, record, title, f"{speed_mm_s:g} mm/s   {gain_mm_mv:g} mm/{_unit(record)}")
     return figure
+
+
+def header_mm(width: float) -> float:
+    """Height of what stands above the rows of a sheet, by its width in mm."""
+    return _HEADER + _SCALE_LINE if width < _NARROW else _HEADER
+
+
+def _part(record: Record, start_s: float, duration_s: float | None) -> tuple[int, int]:
+    """First sample of what is drawn, and the one after the last.
+
+    Raises:
+        RecordError: it begins outside the record, or has no length.
+    """
+    wanted = _SHEET_S if duration_s is None else duration_s
+    if not np.isfinite([start_s, wanted]).all():
+        raise RecordError(f"a part to draw needs seconds, got a start of {start_s} s and a length of {wanted} s")
+    first, last = round(start_s * record.fs), min(round((start_s + wanted) * record.fs), record.n_samples)
+    if not 0 <= first < last:
+        raise RecordError(
+            f"{record.record_id or 'record'}: {start_s:g} s to {start_s + wanted:g} s is outside its "
+            f"{record.duration_s:g} s"
+        )
+    return first, last
 
 
 def _paper(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty sheet whose axes count millimetres from the lower left corner."""
     figure = Figure(figsize=(width / _MM_PER_INCH, height / _MM_PER_INCH), dpi=150, facecolor=_PAPER)
+    FigureCanvasAgg(figure)  # measures texts; it becomes the figure's own
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0.0, width), ylim=(0.0, height), xticks=[], yticks=[], facecolor=_PAPER)
     axes.axis("off")
@@ -175,26 +149,28 @@ class _Grid(PathPatch):
         super().draw(renderer)
 
 
-def _baseline(height: float, plan: _Plan, row: int) -> float:
+def _baseline(top: float, plan: Plan, row: int) -> float:
     """Height of 0 mV of a row in mm, on a line of the 5 mm grid where the row height allows."""
-    return height - _HEADER - plan.row_mm * (row + 0.5)
+    return top - plan.row_mm * (row + 0.5)
 
 
 def _draw_slot(
-    axes: Axes, record: Record, slot: _Slot, plan: _Plan, part: tuple[int, int], scale: tuple[float, float],
-    height: float,
-) -> None:  # fmt: skip
+    axes: Axes, record: Record, slot: Slot, plan: Plan, part: tuple[int, int], scale: tuple[float, float],
+    top: float,
+) -> Text:  # fmt: skip
+    """Draw one lead in its place; returns its name, which stands at its beginning."""
     speed, gain = scale
     first, last = part
     edges = np.linspace(first, last, plan.n_columns + 1).round().astype(int)
     left, right = edges[slot.column], edges[slot.column + slot.span]
     signal = record.signal[record.leads.index(slot.lead), left:right]
-    origin, zero = _MARGIN + _PULSE, _baseline(height, plan, slot.row)
+    origin, zero = _MARGIN + _PULSE, _baseline(top, plan, slot.row)
     x = origin + (np.arange(left, right) - first) / record.fs * speed
     axes.plot(x, zero + gain * signal, color=_TRACE, linewidth=0.8, solid_joinstyle="round", zorder=3, gid=slot.lead)
     if slot.column:
-        axes.plot([x[0], x[0]], [zero - 5, zero + 5], color=_TRACE, linewidth=0.5, zorder=2)
-    axes.text(x[0] + 1, zero + plan.row_mm * 0.38, slot.lead, fontsize=9, fontweight="bold", color=_TRACE, zorder=4)
+        axes.plot([x[0], x[0]], [zero - 5, zero + 5], color=_TRACE, linewidth=0.5, zorder=2, gid="edge")
+    y = zero + plan.row_mm * 0.38
+    return axes.text(x[0] + 1, y, slot.lead, fontsize=9, fontweight="bold", color=_TRACE, zorder=4)
 
 
 def _draw_pulse(axes: Axes, zero: float, gain: float) -> None:
@@ -207,29 +183,40 @@ def _unit(record: Record) -> str:
     return "mV" if record.unit == "mV" else "unit"
 
 
-def heading(record: Record) -> str:
-    """Say who and how in one line: name, age, sex, source, rate."""
-    who = [f"{record.age:g} years" if record.age is not None else "", record.sex or "", record.source]
-    return "   ".join([record.record_id or "ECG", *filter(None, who), f"{record.fs:g} Hz"])
-
-
-def statement_words(record: Record) -> list[str]:
-    """Codes of the record with their likelihoods; those of which nobody knows whether they apply are left out."""
-    known = {code: p for code, p in record.statements.items() if p is None or p == p}
-    return [f"{code} {p:g} %" if p else code for code, p in known.items()]
-
-
-def _write_texts(axes: Axes, record: Record, width: float, height: float, title: str | None, scale: str) -> None:
-    codes = statement_words(record)
-    more = f"  and {len(codes) - _MAX_STATEMENTS} more" if len(codes) > _MAX_STATEMENTS else ""
+def _write_texts(axes: Axes, record: Record, title: str | None, scale: str) -> None:
+    width, height = axes.get_xlim()[1], axes.get_ylim()[1]
+    room, top = width - 2 * _MARGIN, height - header_mm(width) + _HEADER
+    beside = 0.0 if top < height else 35.0  # what the scale takes of the title's line
+    statements = statement_words(record)
+    more = f"  and {len(statements) - _MAX_STATEMENTS} more" if len(statements) > _MAX_STATEMENTS else ""
     lines = (
-        (_MARGIN, height - 7, title or heading(record), 10, "bold", "left"),
-        (_MARGIN, height - 13, "   ".join(codes[:_MAX_STATEMENTS]) + more, 8, "normal", "left"),
-        (_MARGIN, 3.0, "   ".join(record.notes), 6, "normal", "left"),
-        (width - _MARGIN, height - 7, scale, 8, "normal", "right"),
+        (_MARGIN, top - 6, title or heading(record), 10, "bold", "left", room - beside, 2),
+        (_MARGIN, top - 13, "   ".join(statements[:_MAX_STATEMENTS]) + more, 8, "normal", "left", room, 2),
+        (_MARGIN, 4.0, "   ".join(record.notes), 6, "normal", "left", room, 2),
+        (width - _MARGIN, height - 6, scale, 8, "normal", "right", room, 1),
     )
-    for x, y, text, size, weight, side in lines:
-        axes.text(x, y, text, fontsize=size, fontweight=weight, ha=side, color=_TRACE, zorder=4, clip_on=True)
+    for x, y, words, size, weight, side, space, most in lines:
+        text = axes.text(
+            x, y, words, fontsize=size, fontweight=weight, ha=side, va="center", color=_TRACE, zorder=4, clip_on=True,
+            parse_math=False, path_effects=rim(_PAPER),
+        )  # fmt: skip
+        fit(axes, text, space, most)
+
+
+def sheets_of(record: Record, start_s: float = 0.0, duration_s: float | None = None) -> list[tuple[float, float]]:
+    """Beginning and length in seconds of the sheets of 10 s that show a record, or of the one that was asked for.
+
+    Args:
+        record: one ECG.
+        start_s: where the first begins.
+        duration_s: of the only one; by default there are as many as the record needs.
+    """
+    rest = record.duration_s - start_s
+    if duration_s is not None or not rest > _SHEET_S:
+        return [(start_s, rest if duration_s is None else duration_s)]
+    n = max(1, int(np.ceil((rest - _LEAST_SHEET_S) / _SHEET_S)))
+    starts = [start_s + k * _SHEET_S for k in range(n)]
+    return [*((start, _SHEET_S) for start in starts[:-1]), (starts[-1], record.duration_s - starts[-1])]
 
 
 def save_ecg(
@@ -243,10 +230,12 @@ def save_ecg(
     duration_s: float | None = None,
     title: str | None = None,
     dpi: float = 150.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a record on paper to a PNG, SVG or PDF file, chosen by the ending of ``path``.
 
-    ``plots.interactive.save_interactive`` writes the same as a page to zoom and measure in.
+    A PDF has a page for every 10 s of a longer record; a PNG or SVG shows the first 10 s. Which part a sheet shows
+    stands below it. ``plots.interactive.save_interactive`` writes a page to zoom and measure in.
 
     Args:
         record: as of ``draw_ecg``, like the rest.
@@ -255,9 +244,10 @@ def save_ecg(
         speed_mm_s: see there.
         gain_mm_mv: see there.
         start_s: see there.
-        duration_s: see there.
+        duration_s: of a single sheet, see there.
         title: see there.
         dpi: pixels per inch of a PNG, which tells them to whoever prints it; SVG and PDF have none.
+        progress: called with the pages done and their number.
 
     Raises:
         RecordError: another ending, a resolution that is none, or what ``draw_ecg`` raises.
@@ -268,15 +258,25 @@ def save_ecg(
         raise RecordError(f"cannot draw an ECG to {path.name!r}; the name must end in .png, .svg or .pdf")
     if not LEAST_DPI <= dpi <= MOST_DPI:
         raise RecordError(f"{dpi:g} pixels per inch; {LEAST_DPI} to {MOST_DPI} can be drawn")
-    figure = draw_ecg(
-        record, layout=layout, speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, start_s=start_s, duration_s=duration_s,
-        title=title,
+    sheets = sheets_of(record, start_s, duration_s)
+    figures = (
+        draw_ecg(
+            record.with_(notes=tuple(filter(None, (*record.notes, part_words(record, start, length))))), layout=layout,
+            speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, start_s=start, duration_s=length, title=title,
+        )
+        for start, length in sheets
     )  # fmt: skip
-    # Without a date the same record gives the same file.
-    options: dict[str, dict[str, Any]] = {
-        "png": {"dpi": dpi, "pil_kwargs": {"compress_level": _COMPRESS}},
-        "svg": {"metadata": {"Date": None}},
-        "pdf": {"metadata": {"CreationDate": None}},
-    }
     with atomic_write(path) as temporary, rc_context({"svg.hashsalt": "einthoven"}):
-        figure.savefig(temporary, format=kind, **options[kind])
+        # Without a date the same record gives the same file.
+        if kind == "pdf":
+            from matplotlib.backends.backend_pdf import PdfPages
+
+            with PdfPages(temporary, metadata={"CreationDate": None}) as pages:
+                for k, figure in enumerate(figures):
+                    pages.savefig(figure)
+                    if progress is not None:
+                        progress(k + 1, len(sheets))
+        elif kind == "svg":
+            next(figures).savefig(temporary, format=kind, metadata={"Date": None})
+        else:
+            next(figures).savefig(temporary, format=kind, dpi=dpi, pil_kwargs={"compress_level": _COMPRESS})

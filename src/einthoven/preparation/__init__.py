@@ -73,7 +73,7 @@ def prepare(
     if append and overwrite:
         raise DatasetError("append adds to what is there and overwrite replaces it; choose one")
     place = Destination(dest)
-    write = partial(_write_shard, place.path, spec, corpus.read, skip_unreadable)
+    write = partial(_write_shard, place.path, spec, corpus.read, corpus.told_by_files, skip_unreadable)
     share = partial(fan_out, workers=workers)
     with place.locked():
         if append:
@@ -190,13 +190,22 @@ def _claim(place: Destination, plan: dict[str, Any], overwrite: bool) -> bool:
 
 
 def _write_shard(
-    dest: Path, spec: SignalSpec, read: ReadEntries, skip_unreadable: bool, k: int, entries: list[Entry]
+    dest: Path,
+    spec: SignalSpec,
+    read: ReadEntries,
+    told_by_files: Sequence[str],
+    skip_unreadable: bool,
+    k: int,
+    entries: list[Entry],
 ) -> None:
     steps, notes, skipped = [], Counter[str](), {}
+    told: dict[str, list[Any]] = {fact: [] for fact in told_by_files}
     for entry, found in _conformed(entries, spec, read, skip_unreadable):
         if isinstance(found, Record):
             steps.append(_quantise(found))
             notes.update(found.notes)
+            for fact, values in told.items():
+                values.append(getattr(found, fact))
         else:
             skipped[entry.record_id] = found
     signals, about = dest / "signals" / f"{k:03d}.npy", dest / "signals" / f"{k:03d}.json"
@@ -216,6 +225,7 @@ def _write_shard(
             "crc32": [zlib.crc32(np.ascontiguousarray(part).data) for part in steps],
             "notes": dict(notes),
             "skipped": skipped,
+            "told": told,
         },
     )
 

@@ -39,6 +39,8 @@ def make_plan(corpus: Corpus, spec: SignalSpec, n_shards: int) -> dict[str, Any]
         between = b"\n"
     rest = f"\n{statements_to_dict(corpus.label_table)}\n{corpus.attribution}"
     rest += f"\n{corpus.complete_labels} {sorted(corpus.shared_patients.items())}"
+    if corpus.told_by_files:
+        rest += f"\n{corpus.told_by_files}"
     if corpus.features is not None:
         values = hashlib.sha256(np.ascontiguousarray(corpus.features.values).tobytes()).hexdigest()
         rest += f"\n{corpus.features.names} {values}"
@@ -128,6 +130,7 @@ def add_records(table: TableWriter, made: Made) -> None:
         if not len(lengths):
             continue
         columns: dict[str, Any] = {fact: [getattr(entry, fact) for entry in entries] for fact in _FACTS}
+        columns |= about.get("told", {})  # a dataset of an earlier version has none
         columns["statements"] = [list(entry.statements.items()) for entry in entries]
         columns |= {"shard": np.full(len(lengths), k, np.int32), "offset": np.cumsum(lengths) - lengths}
         crc32 = {"crc32": about["crc32"]} if "crc32" in about else {}

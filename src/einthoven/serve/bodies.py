@@ -49,7 +49,7 @@ def _names(value: Any) -> Any:
 
 
 class Stated(BaseModel):
-    """What a client states of its signal; it goes before what a file says."""
+    """What a client states of its signal; unit and leads go before what a file says, a rate must agree with it."""
 
     model_config = ConfigDict(extra="forbid")
 

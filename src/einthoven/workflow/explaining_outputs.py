@@ -15,7 +15,7 @@ import numpy as np
 
 from einthoven.errors import EinthovenError
 from einthoven.explain.catalogue import METHODS, RELATIVE
-from einthoven.explain.wording import is_normal, sample_unit, sum_sentence, title_of
+from einthoven.explain.wording import sample_unit, sum_sentence, title_of
 from einthoven.files import atomic_write
 from einthoven.labels import NORMAL_CLASSES
 
@@ -90,7 +90,7 @@ def draw_class(found: Explanation, name: str, common_scale: bool = False) -> Fig
     from einthoven.explain.explanation import NOT_A_DEVICE
     from einthoven.plots.explanation import Scale, draw_explanation, full_colour
 
-    normal, fs = is_normal(name), found.record.fs
+    normal, fs = name in NORMAL_CLASSES, found.record.fs
     of = found.attribution if common_scale else found.of(name)
     scale = Scale(
         full_colour(of, fs),

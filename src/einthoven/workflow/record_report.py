@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 
 from einthoven.bundle import Bundle, Finding, Prediction
 from einthoven.errors import EinthovenError
+from einthoven.evaluation.finding_words import calibration_of, headline_of, share_of, title_of, verdict_of
 from einthoven.plots.inline import PALETTE
 from einthoven.plots.layout import STYLE
 from einthoven.plots.paper import draw_ecg
 from einthoven.record import Record
-from einthoven.workflow.finding_words import calibration_of, headline_of, share_of, title_of, verdict_of
 
 __all__ = ["NOT_A_DEVICE", "PICTURES", "findings_figure", "picture", "report_json", "report_pdf"]
 
@@ -80,7 +80,7 @@ def report_json(record: Record, prediction: Prediction, bundle: Bundle, file: st
             "calibration": calibration_of(bundle.about),
             "attribution": bundle.about["provenance"].get("attribution"),
         },
-        "headline": headline_of(prediction, bundle.kind)._asdict(),
+        "headline": headline_of(prediction)._asdict(),
         "prediction": prediction.to_dict(),
     }
     return json.dumps(values, indent=1, ensure_ascii=False)
@@ -95,7 +95,7 @@ def findings_figure(record: Record, prediction: Prediction, bundle: Bundle) -> F
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, _WIDTH), ylim=(max(height, 4.0), 0))
     axes.axis("off")
-    headline = headline_of(prediction, bundle.kind)
+    headline = headline_of(prediction)
     _text(axes, 0.5, 0.45, NOT_A_DEVICE, size=10, weight="bold", color="#a3261c")
     _text(axes, 0.5, 0.8, f"{record.record_id or 'ECG'}, judged by {bundle.name}", size=10)
     _text(axes, 0.5, 1.15, headline.text, size=14, weight="bold", color=_TONES[headline.tone])

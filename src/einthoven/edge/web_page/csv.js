@@ -6,6 +6,7 @@ import { describeColumns, rateFromTime } from "./csv_columns.js";
 import { ReadError } from "./errors.js";
 import { canonicalLead, isKnownLead, TWELVE_LEADS } from "./leads.js";
 import { general, median, percentileOfSorted, sortedFinite } from "./numbers.js";
+import { agreedRate } from "./stated.js";
 import { perMillivolt, UNITS } from "./units.js";
 
 const USUAL_RATES = [100, 250, 500, 1000];
@@ -19,7 +20,7 @@ const SMALLEST_SPAN = 0.02;
  * Read a text table.
  * @param {string} name of the file.
  * @param {Uint8Array} bytes its content.
- * @param {{fs?: number, unit?: string, leads?: string[]}} stated what the user states; it goes before the file.
+ * @param {{fs?: number, unit?: string, leads?: string[]}} stated what the user states; unit and leads go before the file.
  */
 export function readCsv(name, bytes, stated = {}) {
   const rows = splitText(bytes, name);
@@ -79,15 +80,10 @@ function recordOf(name, values, header, firstRow, stated, dialect) {
 }
 
 function rateOf(measured, stated, nRows, name, notes) {
-  if (stated.fs) {
-    if (measured !== null && Math.abs(measured - stated.fs) > 0.001 * stated.fs) {
-      notes.push(`The stated rate of ${general(stated.fs)} Hz replaces the time column's ${general(measured)} Hz.`);
-    }
-    return stated.fs;
-  }
-  if (measured !== null) {
-    notes.push(`The rate of ${general(measured)} Hz was computed from the time column.`);
-    return measured;
+  const fs = agreedRate(measured, stated, name, "the time column");
+  if (fs !== null) {
+    if (!stated.fs) notes.push(`The rate of ${general(fs)} Hz was computed from the time column.`);
+    return fs;
   }
   const likely = USUAL_RATES.find((fs) => nRows === 10 * fs);
   const hint = likely ? ` (${nRows} rows would be 10 s at ${likely} Hz)` : "";

@@ -62,7 +62,7 @@ function leadingRole(values) {
 export function rateFromTime(time, column, firstRow, name) {
   if (time.length < 2) {
     throw new ReadError(
-      `${name}: one row is too few to compute the sampling rate from the time column; state it.`,
+      `${name}: one row is too few to compute the sampling rate from the time column; leave the column out and state the rate.`,
       "fs",
     );
   }
@@ -98,7 +98,7 @@ function secondsPer(column, step, name) {
   if (!column.unit) return step < 0.1 ? 1 : 1e-3;
   const found = TIME_UNITS[column.unit.toLowerCase()];
   if (found) return found;
-  throw new ReadError(`${name}: the time unit '${column.unit}' is unknown: use s, ms or us, or state the rate.`, "fs");
+  throw new ReadError(`${name}: the time unit '${column.unit}' is unknown: use s, ms or us, or leave the column out and state the rate.`, "fs");
 }
 
 // The decimal place to which times were written.

@@ -3,7 +3,7 @@
 
 import { ReadError } from "./errors.js";
 import { canonicalLead } from "./leads.js";
-import { general } from "./numbers.js";
+import { agreedRate } from "./stated.js";
 import { perMillivolt, UNITS } from "./units.js";
 import { patientFacts } from "./wfdb_comments.js";
 import { parseHeader } from "./wfdb_header.js";
@@ -27,7 +27,7 @@ const FORMATS = {
  * Read a WFDB record.
  * @param {string} name of the header.
  * @param {Map<string, Uint8Array>} files the selected files by name.
- * @param {{fs?: number, unit?: string, leads?: string[]}} stated what the user states; it goes before the file.
+ * @param {{fs?: number, unit?: string, leads?: string[]}} stated what the user states; unit and leads go before the file.
  */
 export function readWfdb(name, files, stated = {}) {
   const header = parseHeader(files.get(name), name);
@@ -44,7 +44,7 @@ export function readWfdb(name, files, stated = {}) {
   const notes = verify(columns, header);
   notes.push(...facts.notes);
   const [signal, leads] = voltages(columns, header, stated, notes);
-  const fs = rateOf(header.fs, stated, notes);
+  const fs = rateOf(header, stated, notes);
   const units = [...new Set(header.signals.map((one) => one.unit))].join(", ");
   const unit = stated.unit ? `${stated.unit}, as stated` : `${units}, from the header`;
   return { format: "WFDB", recordId: header.record, signal, fs, leads, unit, age: facts.age, sex: facts.sex, notes };
@@ -220,13 +220,8 @@ function leadNames(names, notes) {
   return leads;
 }
 
-function rateOf(fs, stated, notes) {
-  if (stated.fs) {
-    if (fs !== null && fs !== stated.fs) {
-      notes.push(`The stated rate of ${general(stated.fs)} Hz replaces the header's ${general(fs)} Hz.`);
-    }
-    return stated.fs;
-  }
+function rateOf(header, stated, notes) {
+  const fs = agreedRate(header.fs, stated, header.record, "the header");
   if (fs === null) notes.push("The header states no sampling rate; WFDB's default of 250 Hz was taken.");
   return fs ?? DEFAULT_FS;
 }

@@ -1,0 +1,68 @@
+"""Where the leads of an ECG go on a sheet: rows and columns of the usual layouts.
+
+One idea: the twelve leads fill the columns in their order, and a record of other leads has one below the other.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+from einthoven.errors import RecordError
+from einthoven.leads import TWELVE_LEADS
+from einthoven.record import Record
+
+__all__ = ["Layout", "Plan", "Slot", "layout_of", "plan_of"]
+
+Layout = Literal["3x4+1", "6x2", "12x1"]
+
+
+class Slot(NamedTuple):
+    """Where a lead goes: row from the top, column, and how many columns wide."""
+
+    lead: str
+    row: int
+    column: int
+    span: int = 1
+
+
+class Plan(NamedTuple):
+    """Places of all leads of a sheet, and the height of its rows."""
+
+    slots: tuple[Slot, ...]
+    n_rows: int
+    n_columns: int
+    row_mm: float
+
+
+def _grid_of(n_rows: int, n_columns: int) -> tuple[Slot, ...]:
+    """The twelve leads column by column, as electrocardiographs print them."""
+    return tuple(Slot(lead, k % n_rows, k // n_rows) for k, lead in enumerate(TWELVE_LEADS[: n_rows * n_columns]))
+
+
+def layout_of(record: Record, layout: Layout | None = None) -> Layout:
+    """Return the wanted layout, or by default the usual one that the record's leads allow.
+
+    Raises:
+        RecordError: no such layout, or it needs leads that are missing.
+    """
+    missing = [lead for lead in TWELVE_LEADS if lead not in record.leads]
+    if layout is None:
+        return "12x1" if missing else "3x4+1"
+    if layout not in get_args(Layout):
+        raise RecordError(f"unknown layout {layout!r}; layouts are {', '.join(get_args(Layout))}")
+    if missing and layout != "12x1":
+        raise RecordError(
+            f"layout {layout} needs the standard twelve leads and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; use layout 12x1, which draws whatever there is"
+        )
+    return layout
+
+
+def plan_of(record: Record, layout: Layout) -> Plan:
+    """Say where each lead of a record goes."""
+    if layout == "12x1":
+        slots = tuple(Slot(lead, row, 0) for row, lead in enumerate(record.leads))
+        return Plan(slots, len(slots), 1, 20.0)
+    if layout == "6x2":
+        return Plan(_grid_of(6, 2), 6, 2, 25.0)
+    return Plan((*_grid_of(3, 4), Slot("II", 3, 0, 4)), 4, 4, 30.0)
