@@ -8,6 +8,7 @@ import torch
 from einthoven.errors import MissingExtraError, RecipeError
 from einthoven.models import Classifier, Scaling, create_model
 from einthoven.training.averaging import WeightMean, refresh_batch_norm
+from einthoven.training.muon import Muon, orthogonal
 from einthoven.training.optimizers import make_optimizer
 from einthoven.training.recipe import Training
 from einthoven.training.schedules import Schedule
@@ -83,14 +84,50 @@ def test_marked_parameters_do_not_decay(name):
         assert group["weight_decay"] == (0.0 if kinds.pop() else 0.3)
 
 
-def test_muon_takes_hidden_matrices_and_leaves_the_rest_to_adamw():
-    model = _model("map583_lstm_1", hidden=16)
-    optimizer = make_optimizer(model, Training(optimizer="muon"))
-    matrices = optimizer.param_groups[0]["params"]
-    assert {p.ndim for p in matrices} == {2}
-    assert not any(p is model.network.get_classifier().weight for p in matrices)
+@pytest.mark.parametrize(("name", "ndim"), [("map583_lstm_1", {2}), ("resnet1d_wang", {2, 3}), ("convnext1d", {2, 3})])
+def test_muon_takes_matrices_and_kernels_and_leaves_the_rest_to_adamw(name, ndim):
+    model = _model(name)
+    first, *others = make_optimizer(model, Training(optimizer="muon")).param_groups
+    assert {p.ndim for p in first["params"]} == ndim
+    assert all(min(p.shape[:2]) > 1 for p in first["params"])
+    rest = [p for group in others for p in group["params"]]
+    assert any(p is model.network.get_classifier().weight for p in rest)
+    assert len(rest) + len(first["params"]) == len(list(model.parameters()))
+    depthwise = [p for p in model.parameters() if p.ndim == 3 and p.shape[1] == 1]
+    assert bool(depthwise) == (name == "convnext1d")
+
+
+def test_muon_is_refused_where_there_is_nothing_for_it():
+    model = _model()
+    for parameter in model.parameters():
+        parameter._no_weight_decay = True
     with pytest.raises(RecipeError, match="muon is for networks with hidden matrices"):
-        make_optimizer(_model("map583_cnn1d_3"), Training(optimizer="muon"))
+        make_optimizer(model, Training(optimizer="muon"))
+
+
+@pytest.mark.parametrize("shape", [(12, 40), (40, 12)])
+def test_an_orthogonalised_step_has_singular_values_near_one_and_keeps_its_directions(shape):
+    torch.manual_seed(0)
+    matrix = torch.randn(shape)
+    found = orthogonal(matrix)
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    inner = left.T @ found @ right.T
+    torch.testing.assert_close(inner, torch.diag(torch.diag(inner)), rtol=0, atol=1e-3)
+
+
+def test_a_step_of_muon_is_that_of_the_paper_and_ignores_parameters_without_a_gradient():
+    torch.manual_seed(0)
+    kernel, idle = torch.nn.Parameter(torch.randn(6, 4, 3)), torch.nn.Parameter(torch.ones(2, 2))
+    before, gradient = kernel.detach().clone(), torch.randn(6, 4, 3)
+    kernel.grad = gradient
+    Muon([kernel, idle], lr=0.1, momentum=0.9, weight_decay=0.5).step()
+    nesterov = gradient + 0.9 * (0.1 * gradient - gradient)  # the mean began at zero
+    step = orthogonal(nesterov.flatten(1)).view(6, 4, 3)
+    torch.testing.assert_close(kernel.detach(), before * 0.95 - 0.1 * 0.2 * 12**0.5 * step)
+    assert torch.equal(idle.detach(), torch.ones(2, 2))
 
 
 def test_an_absent_lion_says_what_to_install(monkeypatch):

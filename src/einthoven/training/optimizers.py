@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, Muon, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from einthoven.errors import MissingExtraError, RecipeError
 from einthoven.models import Classifier
+from einthoven.training.muon import Muon
 from einthoven.training.recipe import Training
 
 __all__ = ["make_optimizer"]
@@ -66,22 +67,21 @@ def _lion(model: Classifier, options: Training) -> Optimizer:
 
 
 def _muon(model: Classifier, options: Training) -> Optimizer:
-    """Jordan et al. 2024 for hidden matrices, with Moonshot's scale, so that AdamW's rate and decay serve both."""
+    """Muon for matrices and kernels within the network; AdamW, of the same rate, for all else and the classifier."""
     classifier = model.network.get_classifier().weight
-    matrices = [p for p in model.parameters() if p.ndim == 2 and p is not classifier and not _stays(p)]
+    matrices = [p for p in model.parameters() if _is_matrix(p) and p is not classifier and not _stays(p)]
     if not matrices:
         raise RecipeError(
             "training.optimizer muon is for networks with hidden matrices, and this one has none; use adamw"
         )
-    muon = Muon(
-        matrices,
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-        momentum=options.momentum,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    muon = Muon(matrices, options.lr, options.momentum, options.weight_decay)
     rest = [p for p in model.parameters() if all(p is not matrix for matrix in matrices)]
     return _Both(muon, AdamW(_groups(rest, options.weight_decay), lr=options.lr, fused=True))
+
+
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """Whether it takes several inputs to several outputs; a depthwise kernel takes one."""
+    return parameter.ndim >= 2 and min(parameter.shape[:2]) > 1
 
 
 class _Both(Optimizer):
