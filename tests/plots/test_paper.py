@@ -178,6 +178,7 @@ def test_texts_of_short_sheets_do_not_overlap(record: Record, seconds: float) ->
     title = "V: false negative. Probability 0.030, threshold 0.410. Record 208#00123, 63 years, female."
     assert overlapping(draw_ecg(strip, duration_s=seconds, title=title)) == []
     assert overlapping(draw_ecg(strip.with_(source="a hospital of a long name"), duration_s=seconds)) == []
+    assert overlapping(draw_ecg(record, duration_s=seconds)) == []  # twelve leads, columns where names fit
 
 
 @pytest.mark.parametrize("n", [300, 1000, 1500, 2500, 5000])

@@ -5,6 +5,7 @@ One idea: the twelve leads fill the columns in their order, and a record of othe
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal, NamedTuple, get_args
 
 from einthoven.errors import RecordError
@@ -14,6 +15,7 @@ from einthoven.record import Record
 __all__ = ["Layout", "Plan", "Slot", "layout_of", "plan_of"]
 
 Layout = Literal["3x4+1", "6x2", "12x1"]
+_LEAST_LENGTH = 40.0  # mm: four columns that hold the names of their leads
 
 
 class Slot(NamedTuple):
@@ -39,15 +41,15 @@ def _grid_of(n_rows: int, n_columns: int) -> tuple[Slot, ...]:
     return tuple(Slot(lead, k % n_rows, k // n_rows) for k, lead in enumerate(TWELVE_LEADS[: n_rows * n_columns]))
 
 
-def layout_of(record: Record, layout: Layout | None = None) -> Layout:
-    """Return the wanted layout, or by default the usual one that the record's leads allow.
+def layout_of(record: Record, layout: Layout | None = None, length_mm: float = inf) -> Layout:
+    """Return the wanted layout, or by default the usual one that the record's leads and length on paper allow.
 
     Raises:
         RecordError: no such layout, or it needs leads that are missing.
     """
     missing = [lead for lead in TWELVE_LEADS if lead not in record.leads]
     if layout is None:
-        return "12x1" if missing else "3x4+1"
+        return "12x1" if missing or length_mm < _LEAST_LENGTH else "3x4+1"
     if layout not in get_args(Layout):
         raise RecordError(f"unknown layout {layout!r}; layouts are {', '.join(get_args(Layout))}")
     if missing and layout != "12x1":

@@ -59,7 +59,7 @@ def draw_ecg(
     Args:
         record: one ECG; of long ones, ``start_s`` and ``duration_s`` choose a part.
         layout: ``3x4+1``, ``6x2`` or ``12x1`` (one lead under the other, whichever there are); by default the first
-            where all twelve leads are there.
+            where all twelve leads are there and the part is at least 4 cm long.
         speed_mm_s: paper speed.
         gain_mm_mv: millimetres per millivolt.
         start_s: beginning of the part to draw.
@@ -71,14 +71,14 @@ def draw_ecg(
     """
     if not (speed_mm_s > 0 and gain_mm_mv > 0):
         raise RecordError(f"paper speed and gain must be positive, got {speed_mm_s} mm/s and {gain_mm_mv} mm/mV")
-    plan = plan_of(record, layout_of(record, layout))
     first, last = _part(record, start_s, duration_s)
+    length_mm = (last - first) / record.fs * speed_mm_s
+    plan = plan_of(record, layout_of(record, layout, length_mm))
     if last - first < 2 * plan.n_columns:
         raise RecordError(
             f"{record.record_id or 'record'}: {last - first} samples are too few to draw in {plan.n_columns} columns"
         )
-    length = 5.0 * np.ceil((last - first) / record.fs * speed_mm_s / 5.0 - 1e-6)
-    width = max(_LEAST_WIDTH, float(2 * _MARGIN + _PULSE + length))
+    width = max(_LEAST_WIDTH, float(2 * _MARGIN + _PULSE + 5.0 * np.ceil(length_mm / 5.0 - 1e-6)))
     top = plan.n_rows * plan.row_mm + _FOOTER  # of the rows
     figure, axes = _paper(width, top + header_mm(width))
     names = [_draw_slot(axes, record, slot, plan, (first, last), (speed_mm_s, gain_mm_mv), top) for slot in plan.slots]
