@@ -273,3 +273,15 @@ def test_a_class_is_calibrated_as_if_it_were_alone_and_one_without_a_map_keeps_i
     for k in range(2):
         alone = Calibration(method, found.maps[k : k + 1]).apply(p[:, k : k + 1])[:, 0]
         np.testing.assert_array_equal(found.apply(p)[:, k], alone)
+
+
+def test_a_rare_class_that_the_scores_do_not_tell_from_chance_has_no_threshold():
+    rare = np.zeros(400)
+    p = np.linspace(0.001, 0.999, 400)
+    rare[[30, 150, 200]] = 1  # an AUROC of 0.32, though one of them scores like the best of many others
+    assert np.isnan(fit_thresholds(rare[:, None], p[:, None], parse_rule("f1"))[0])
+    rare[:] = 0
+    rare[[330, 350, 399]] = 1
+    assert 0.8 < fit_thresholds(rare[:, None], p[:, None], parse_rule("f1"))[0] < 1
+    common = np.tile([0.0, 1.0], 200)  # of many cases a threshold is fitted, however poor
+    assert np.isfinite(fit_thresholds(common[:, None], p[:, None], parse_rule("f1"))[0])

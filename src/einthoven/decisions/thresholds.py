@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from einthoven.decisions.calibration import MIN_CASES
 from einthoven.errors import RecipeError, nearest
-from einthoven.metrics import challenge_score
+from einthoven.metrics import auroc, challenge_score
 
 __all__ = ["Rule", "fit_thresholds", "parse_rule"]
 
@@ -87,7 +87,7 @@ def fit_thresholds(y: Array, p: Array, rule: Rule, codes: Sequence[str] | None =
 
     Returns:
         Shape (classes,); NaN for a class without positives or negatives, and for one of fewer than ``MIN_CASES`` of
-        either where the rule would be met best by reporting the class in every record.
+        either that the scores do not tell from chance, or where the rule would be met best by reporting it always.
 
     Raises:
         RecipeError: the challenge score is asked for classes without SNOMED CT codes.
@@ -110,9 +110,17 @@ def _fit_class(y: Array, p: Array, rule: Rule) -> float:
     levels = p[last]
     score = _score(np.cumsum(y == 1)[last], np.cumsum(y == 0)[last], positives, negatives, rule)
     best = int(score.argmax())
-    if best == len(levels) - 1 and min(positives, negatives) < MIN_CASES:
-        return float("nan")  # of few cases, "always" is no finding but chance
+    few = min(positives, negatives) < MIN_CASES
+    if few and (best == len(levels) - 1 or _by_chance(y, p)):
+        return float("nan")
     return _midway(levels, best)
+
+
+def _by_chance(y: Array, p: Array) -> bool:
+    """Whether the area under the ROC curve is within a deviation of 0.5, or below (Mann and Whitney 1947)."""
+    positives, negatives = int((y == 1).sum()), int((y == 0).sum())
+    deviation = np.sqrt((positives + negatives + 1) / (12 * positives * negatives))
+    return bool(auroc(y[:, None], p[:, None])[0] < 0.5 + deviation)
 
 
 def _midway(levels: Array, k: int) -> float:
