@@ -63,10 +63,10 @@ def test_prepare_trains_evaluates_and_predicts(corpus_folder, run_folder, tmp_pa
     assert "threshold" in done.stdout
 
 
-def test_predictions_as_json_and_csv_agree(run_folder, ecg_csv, corpus_folder):
-    files = [ecg_csv, next(corpus_folder.rglob("00007_lr.hea")), next(corpus_folder.rglob("00008_lr.dat"))]
-    as_json = json.loads(einthoven("predict", run_folder, *files, "--fs", 500, "--json").stdout)
-    rows = list(csv.DictReader(io.StringIO(einthoven("predict", run_folder, *files, "--fs", 500, "--csv").stdout)))
+def test_predictions_as_json_and_csv_agree(run_folder, corpus_folder):
+    files = [next(corpus_folder.rglob(name)) for name in ("00007_lr.hea", "00008_lr.dat", "00009_lr.hea")]
+    as_json = json.loads(einthoven("predict", run_folder, *files, "--json").stdout)
+    rows = list(csv.DictReader(io.StringIO(einthoven("predict", run_folder, *files, "--csv").stdout)))
     assert [result["file"] for result in as_json["results"]] == [str(file) for file in files]
     flat = [f["probability"] for result in as_json["results"] for f in result["findings"]]
     assert [float(row["probability"]) for row in rows] == flat

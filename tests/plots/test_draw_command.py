@@ -105,7 +105,19 @@ def test_too_short_a_record_is_named_and_the_others_are_drawn(tmp_path):
         )
     files = [str(tmp_path / f"{name}.csv") for name in ("a-tiny", "b-whole")]
     done = subprocess.run(
-        [sys.executable, "-m", "einthoven.cli", "draw", *files, "--fs", "100", "--out", str(tmp_path / "out")],
+        [
+            sys.executable,
+            "-m",
+            "einthoven.cli",
+            "draw",
+            *files,
+            "--fs",
+            "100",
+            "--layout",
+            "3x4+1",
+            "--out",
+            str(tmp_path / "out"),
+        ],
         capture_output=True,
         text=True,
     )
