@@ -24,7 +24,7 @@ NOT_RUN = [
     (r"einthoven bench .*--compile", "compiles for minutes"),
     (r"einthoven (serve|explore)( .*)?", "serves until it is stopped; tests/serve and tests/explorer start it"),
     (r"curl .*", "asks a server that is not running"),
-    (r"einthoven train recipes/ptbxl-(tasks|from-all)\.yaml.*", "rare statements have no record in a small synthetic corpus"),
+    (r"einthoven train recipes/ptbxl-(tasks|from-all)\.yaml.*", "rare statements have no record in so small a corpus"),
     (r"einthoven train .*\bdata.task=all\b.*", "rare statements have no record in a small synthetic corpus"),
     (r"einthoven train recipes/earlier/(dl-ecg|ecg-multi|heart-reader|ecg_ptbxl).*", "needs corpora of other layouts"),
 ]
