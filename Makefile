@@ -8,7 +8,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export UV_FIND_LINKS := $(or $(UV_FIND_LINKS),$(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 export UV_DEFAULT_INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),https://pypi.org/simple)
 export UV_SYSTEM_CERTS := 1
-UV_INSTALL := .venv/bin/uv pip install --quiet --compile-bytecode
+INSTALL := .venv/bin/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt
+INSTALL_EDGE := .venv/bin/uv pip install --quiet --compile-bytecode --python $(EDGE)/python -c constraints-edge.txt
 
 .PHONY: demo edge test test-all lint docs coverage bench licences clean
 
@@ -70,22 +71,22 @@ clean:
 
 # torch first: an unpinned torch brings gigabytes of CUDA libraries.
 .venv/.torch: .venv/bin/uv constraints.txt
-	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt torch==2.13.0
+	$(INSTALL) torch==2.13.0
 	touch $@
 
 .venv/.installed: .venv/.torch pyproject.toml
-	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[train,report]"
+	$(INSTALL) -e ".[train,report]"
 	touch $@
 
 .venv/.installed-dev: .venv/.torch pyproject.toml
-	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[dev]"
+	$(INSTALL) -e ".[dev]"
 	touch $@ .venv/.installed
 
 # LiteRT, OpenVINO and ExecuTorch contradict the pins of everything else.
 .venv-edge/.installed: .venv/bin/uv constraints-edge.txt pyproject.toml
 	$(BIN)/python -m venv .venv-edge
-	$(UV_INSTALL) --python $(EDGE)/python -c constraints-edge.txt torch==2.13.0
-	$(UV_INSTALL) --python $(EDGE)/python -c constraints-edge.txt -e ".[edge]" pytest pytest-timeout
+	$(INSTALL_EDGE) torch==2.13.0
+	$(INSTALL_EDGE) -e ".[edge]" pytest pytest-timeout
 	$(EDGE)/python -m pip check
 	touch $@
 
@@ -102,5 +103,5 @@ clean:
 	else echo "not found and not installed:$$missing; tests of the web page that need it are skipped"; fi
 
 .venv/.installed-docs: .venv/.installed-dev
-	$(UV_INSTALL) --python $(BIN)/python -c constraints.txt -e ".[docs]"
+	$(INSTALL) -e ".[docs]"
 	touch $@

@@ -100,12 +100,12 @@ def data_page() -> str:
 
 def deploying_page() -> str:
     """Pretrained bundles, forms of export, methods of explanation."""
-    from einthoven.bundle import list_pretrained, load_bundle
+    from einthoven.bundle import about_pretrained
     from einthoven.edge.formats import FORMATS, WEB
     from einthoven.explain.catalogue import METHODS
 
-    bundles = [load_bundle(name) for name in list_pretrained()]
-    shipped = _table(["name", "classes"], ([_code(each.name), ", ".join(each.classes)] for each in bundles))
+    bundles = about_pretrained()
+    shipped = _table(["name", "classes"], ([_code(n), ", ".join(b["task"]["classes"])] for n, b in bundles.items()))
     forms = [[_code(name), form.words, form.precision] for name, form in FORMATS.items()]
     forms += [[_code(name), words, ""] for name, words in WEB.items()]
     methods = METHODS.values() if isinstance(METHODS, dict) else METHODS

@@ -22,6 +22,7 @@ __all__ = [
     "FORMAT_VERSION",
     "NOVELTY_FILE",
     "PRETRAINED",
+    "about_pretrained",
     "backends_of",
     "digest_of",
     "list_pretrained",
@@ -47,6 +48,11 @@ def list_pretrained() -> tuple[str, ...]:
     """Names of the bundles that come with the package; the one to begin with is the first."""
     names = (path.parent.name for path in PRETRAINED.glob("*/bundle.json"))
     return tuple(sorted(names, key=lambda name: (name != _FIRST, name)))
+
+
+def about_pretrained() -> dict[str, dict[str, Any]]:
+    """What ``bundle.json`` says of each bundle of ``list_pretrained``, by name; nothing is loaded or checked."""
+    return {name: read_json(PRETRAINED / name / "bundle.json", BundleError, "a bundle") for name in list_pretrained()}
 
 
 def load_bundle(where: str | Path, *, backend: str = "auto", threads: int | None = None) -> Bundle:

@@ -187,25 +187,22 @@ def _models() -> dict[str, str]:
 
 
 def _pretrained() -> dict[str, str]:
-    from einthoven.bundle import PRETRAINED, list_pretrained
-    from einthoven.files import read_json
+    from einthoven.bundle import about_pretrained
 
-    abouts = {
-        name: read_json(PRETRAINED / name / "bundle.json", EinthovenError, "a bundle") for name in list_pretrained()
-    }
-    return {name: _pretrained_line(about) for name, about in abouts.items()}
+    return {name: _pretrained_line(about) for name, about in about_pretrained().items()}
 
 
 def _pretrained_line(about: dict[str, Any]) -> str:
     """What a shipped model tells apart, from what, and how well, in one line."""
+    from einthoven.evaluation.wording import estimate
+
     classes, leads = about["task"]["classes"], about["spec"]["leads"]
     names = ", ".join(classes) if len(classes) <= 6 else f"{len(classes)} classes"
     seen = f"{len(leads)} leads" if len(leads) > 1 else "one lead"
-    auroc = about["metrics"]["validation"]["macro"]["auroc"]
-    figure = f"{auroc['value']:.4f} [{auroc['low']:.4f}, {auroc['high']:.4f}]"
     return (
         f"{names}; {seen}, {about['window']['length'] / about['spec']['fs']:g} s at {about['spec']['fs']:g} Hz; "
-        f"{about['network']['n_parameters']:,} parameters; validation macro AUROC {figure}"
+        f"{about['network']['n_parameters']:,} parameters; validation macro AUROC "
+        f"{estimate(about['metrics']['validation']['macro']['auroc'])}"
     )
 
 

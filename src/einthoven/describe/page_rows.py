@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from einthoven.describe.label_statistics import AGE_EDGES, LIKELIHOODS, ClassStatistics, LabelStatistics
 from einthoven.plots.interactive import viewer_fragment
-from einthoven.plots.paper import statement_words
+from einthoven.plots.sheet_text import statement_words
 from einthoven.record import Record
 
 __all__ = [

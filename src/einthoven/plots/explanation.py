@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from einthoven.plots.inline import PALETTE
-from einthoven.plots.paper import Layout, draw_ecg, header_mm
+from einthoven.plots.lead_places import Layout
+from einthoven.plots.paper import draw_ecg, header_mm
 from einthoven.plots.sheet_text import box_of, fit
 from einthoven.record import Record
 

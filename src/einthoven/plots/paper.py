@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.backend_bases import RendererBase
     from matplotlib.text import Text
 
-__all__ = ["Layout", "draw_ecg", "header_mm", "heading", "layout_of", "save_ecg", "sheets_of", "statement_words"]
+__all__ = ["draw_ecg", "header_mm", "save_ecg", "sheets_of"]
 
 _MM_PER_INCH = 25.4
 _MARGIN, _PULSE, _HEADER, _FOOTER = 5.0, 10.0, 20.0, 10.0  # mm; the pulse is 5 mm wide in a field of 10

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from einthoven.bundle import PRETRAINED, list_pretrained
+from einthoven.bundle import about_pretrained, list_pretrained
 from einthoven.errors import BundleError, EinthovenError, nearest
-from einthoven.files import read_json
 from einthoven.training.runs import Run
 from einthoven.workflow.runs_table import runs_table
 
@@ -81,8 +80,7 @@ def find_choices(runs: Path, stated: str | None = None, environment: Mapping[str
 
 def _of_recordings() -> list[str]:
     """Shipped models that judge a recording as a whole; those of single beats are for ``einthoven beats``."""
-    about = {name: read_json(PRETRAINED / name / "bundle.json", BundleError, "a bundle") for name in list_pretrained()}
-    return [name for name, each in about.items() if each["provenance"].get("before_r_s") is None]
+    return [name for name, about in about_pretrained().items() if about["provenance"].get("before_r_s") is None]
 
 
 def _rows(runs: Path) -> tuple[list[dict[str, Any]], list[str]]:
