@@ -12,7 +12,7 @@ from einthoven.bundle import digest_of, list_pretrained, load_bundle, to_probabi
 from einthoven.bundling import save_bundle, update_bundle
 from einthoven.corpora.synthetic import example_record
 from einthoven.decisions import Plan, Rule
-from einthoven.errors import BundleError
+from einthoven.errors import BundleError, RecordError
 from einthoven.leads import TWELVE_LEADS
 from einthoven.models import Classifier, Scaling, create_model, list_models
 from einthoven.record import Record
@@ -73,6 +73,20 @@ def test_the_graph_names_no_path_of_the_machine_that_made_it(made):
                 content = path.read_bytes()
                 assert b"site-packages" not in content
                 assert b'.py"' not in content
+
+
+def test_what_is_no_record_is_refused_with_the_way_to_make_one(made):
+    with pytest.raises(RecordError, match=r"got str; read a file with einthoven.read_record\(path\)"):
+        made.predict("ecg.csv")
+    with pytest.raises(
+        RecordError, match=r"got ndarray of shape \(12, 5000\); .*einthoven.Record\(signal, fs, leads\)"
+    ):
+        made.predict(_ecg().signal)
+
+
+def test_a_model_shows_itself_in_a_few_lines(made):
+    assert len(repr(made)) < 2000
+    assert "provenance" not in repr(made)
 
 
 def test_findings_carry_probability_threshold_and_decision(made):
@@ -172,6 +186,10 @@ def test_other_formats_and_places_are_refused(copy, tmp_path):
     with pytest.raises(BundleError, match="no bundle 'ptbxl-superdiagnosti'"):
         load_bundle("ptbxl-superdiagnosti")
     with pytest.raises(BundleError, match="no bundle.json in this folder"):
+        load_bundle(tmp_path)
+    (tmp_path / "001").mkdir()
+    (tmp_path / "001" / "recipe.yaml").write_text("name: x")
+    with pytest.raises(BundleError, match=f"a folder of runs; name one of them, as {tmp_path / '001'}"):
         load_bundle(tmp_path)
     (tmp_path / "recipe.yaml").write_text("name: x")
     onward = rf"go on with  einthoven train {tmp_path / 'recipe.yaml'} --runs {tmp_path.parents[1]}"

@@ -117,6 +117,24 @@ def test_a_complete_dataset_is_left_alone_and_another_is_not_overwritten(corpus_
     with pytest.raises(DatasetError, match="another corpus or specification; add --overwrite"):
         prepare(corpus, dest, SignalSpec(fs=50), workers=1)
     assert prepare(corpus, dest, SignalSpec(fs=50), workers=1, overwrite=True).spec.fs == 50
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_dataset_is_overwritten_only_by_a_whole_one(corpus_folder, tmp_path, small_shards):
+    root, dest = shutil.copytree(corpus_folder, tmp_path / "corpus"), tmp_path / "d"
+    before = prepare(open_corpus("ptb-xl", root), dest, SignalSpec(), workers=1)
+    victim = next(root.rglob("00120_lr.dat"))
+    whole = victim.read_bytes()
+    os.truncate(victim, 10_000)
+    with pytest.raises(RecordError, match=r"00120_lr.dat"):
+        prepare(open_corpus("ptb-xl", root), dest, SignalSpec(fs=50), workers=1, overwrite=True)
+    open_dataset(dest).verify()
+    assert open_dataset(dest).shards == before.shards
+    victim.write_bytes(whole)
+    begun = (tmp_path / ".d.new" / "signals" / "000.npy").stat().st_mtime_ns
+    assert prepare(open_corpus("ptb-xl", root), dest, SignalSpec(fs=50), workers=1, overwrite=True).spec.fs == 50
+    assert (dest / "signals" / "000.npy").stat().st_mtime_ns == begun  # what was whole was not made again
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus", "d"}
 
 
 def test_a_folder_with_other_things_is_not_touched(corpus_folder, tmp_path):

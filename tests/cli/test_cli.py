@@ -176,7 +176,9 @@ def test_lists(what, word):
 
 
 def test_models_lists_networks_or_the_trained_models():
-    assert einthoven("models").stdout == einthoven("list", "models").stdout
+    listed = einthoven("list", "models").stdout
+    assert einthoven("models").stdout == listed
+    assert "473,349 parameters (12 leads, 5 classes); options width, stem_stride" in listed
     assert einthoven("models", "--pretrained").stdout == einthoven("list", "pretrained").stdout
 
 

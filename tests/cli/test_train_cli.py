@@ -118,6 +118,7 @@ def test_wrong_options_get_a_sentence(dataset_folder, trained, tmp_path, refused
     assert "no version 7 of recipe small" in refused(*where, "--version", "7")
     error = refused(*where, "--version", "1", "training.lr=0.5", "seed=3")
     assert "001: made by another recipe: seed: 0 -> 3; training.lr: 0.01 -> 0.5; set these back" in error
+    assert error.rstrip().endswith(f"from its weights with model.weights={trained.path}")
     assert "001: made by another recipe: training.ema: null -> 0.9" in refused(
         *where, "--resume", "2", "training.ema=0.9"
     )
@@ -125,7 +126,9 @@ def test_wrong_options_get_a_sentence(dataset_folder, trained, tmp_path, refused
     assert "has no checkpoint of epoch 3; it has 2, 4, best, latest; training.keep_every" in refused(
         *where, "--resume", "3"
     )
-    assert "finished after epoch 4, so nothing is left to train" in refused(*where, "--resume", "latest")
+    assert "finished after epoch 4, so nothing is left to train from there; --resume with an earlier" in refused(
+        *where, "--resume", "latest"
+    )
     assert "a new version has no checkpoint" in refused(*where, "--resume", "best", "--version", "new")
     assert "use  einthoven sweep" in refused(*where, "sweep={}")
     assert "where one is needed" in refused("split", dataset_folder, "--method", "kfold", "--name", "k", "--like", _grid(path), "--recipes", tmp_path)  # fmt: skip

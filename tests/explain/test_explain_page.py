@@ -5,6 +5,7 @@ import re
 import pytest
 
 from browser import open_browser
+from einthoven.bundle import load_bundle
 from einthoven.corpora.synthetic import example_record
 from einthoven.explain import Settings, open_subject
 from einthoven.explain.checks import faithfulness
@@ -55,6 +56,26 @@ def test_a_normal_ecg_is_no_abnormality_on_the_page(page):
     normal = text.split('<section id="file-2">')[1]
     assert "Reported: normal ECG. This does not exclude disease" in normal
     assert "NORM, normal ECG: present" in normal
+
+
+def test_of_71_classes_what_is_found_is_in_sight_and_the_rest_folds_away(block, tmp_path):
+    subject = open_subject(load_bundle("ptbxl-all", threads=1), block)
+    found = explain_subject(subject, method="gradcam")
+    gains = {each: faithfulness(subject, found.of(each), each).gains for each in found.classes}
+    path = tmp_path / "explain.html"
+    write_files_page(path, {"block": found}, {"block": gains}, {})
+    table, rest = (
+        path.read_text(encoding="utf-8").split('<section id="file-1">')[1].split("</details>")[0].split("<details>")
+    )
+    in_sight, hidden = (re.findall(r'<th scope="row">([^<]+)<small>', part) for part in (table, rest))
+    assert "CLBBB" in in_sight
+    assert set(in_sight) == {each.name for each in found.prediction.findings if each.present}
+    assert len(in_sight) + len(hidden) == 71
+    likely = {each.name: each.probability for each in found.prediction.findings}
+    assert [likely[name] for name in hidden] == sorted((likely[name] for name in hidden), reverse=True)
+    n_open = rest.count("<td>Undecided</td>")
+    assert n_open
+    assert f"<summary>{len(hidden)} more classes, {n_open} of them undecided</summary>" in rest
 
 
 def test_in_a_browser_nothing_fails_and_a_telephone_needs_no_sideways_scrolling(page):

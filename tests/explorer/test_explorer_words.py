@@ -12,7 +12,7 @@ from einthoven.evaluation.finding_words import calibration_of, headline_of, is_n
 from einthoven.explorer import markup
 from einthoven.explorer.plain_words import HELP
 from einthoven.explorer.show_judgement import class_table
-from einthoven.explorer.show_second import agreement
+from einthoven.explorer.show_second import agreement, side_by_side
 from einthoven.record import Record
 from einthoven.signals import Flag
 from einthoven.workflow.record_report import NOT_A_DEVICE, picture, report_json, report_pdf
@@ -141,6 +141,36 @@ def test_two_models_are_compared_on_the_classes_that_both_know():
     assert "refuses" in agreement(one, prediction(flags=[Flag("flat", "flat", True)]), "a", "b")
 
 
+def test_one_class_in_common_is_told_in_the_singular():
+    said = agreement(prediction(finding("MI")), prediction(finding("MI"), finding("CD")), "a", "b")
+    assert said == (
+        "Of 1 class that both know: neither reports it, which is not the finding of a normal ECG. "
+        "1 class is known to one of them only."
+    )
+
+
+def test_of_many_classes_side_by_side_the_reported_come_first_and_the_rest_folds_away(bundle):
+    one = prediction(*(finding(f"C{k}", 0.001 * k) for k in range(40)), finding("MI", 0.9, present=True))
+    other = prediction(finding("C7", 0.2, present=True), finding("C3", 0.004))
+    rows, first = side_by_side(one, other, bundle, bundle)
+    assert [row[0] for row in rows[:4]] == ["MI", "C7", "C3", "C39"]  # reported, known to both, the likeliest
+    assert first == 2
+    assert rows[1][2:] == ("under 1\u00a0%", "40\u00a0%", "Not reported", "20\u00a0%", "40\u00a0%", "Present")
+    html = markup.folded([""] * 8, rows, "side by side", words=2, first=first)
+    seen, hidden = html.split("<details")
+    assert (seen.count("<tr"), hidden.count("<tr")) == (3, 40)
+    assert "39 more classes" in hidden
+    quiet, three = side_by_side(prediction(finding("MI", 0.1)), prediction(finding("MI", 0.2)), bundle, bundle)
+    assert three == 3
+    assert "<details" not in markup.folded([""] * 8, quiet, "few", words=2, first=three)
+
+
+def test_what_folds_away_tells_how_much_of_it_is_undecided(bundle):
+    some = [finding(f"C{k}", 0.1, sure="undecided" if k < 5 else "absent") for k in range(20)]
+    html = markup.findings(prediction(finding("MI", 0.9, present=True), *some), bundle)
+    assert "20 more classes, 5 of them undecided" in html
+
+
 def test_every_section_has_a_short_help():
     assert all(question.endswith("?") and 60 < len(answer) < 700 for question, answer in HELP.values())
 
@@ -178,5 +208,10 @@ def test_a_model_of_classes_that_exclude_each_other_has_no_column_of_thresholds(
         "specificity": 0.5,
         "f1": 0.5,
     }
+    many = [row | {"class": f"C{k}", "positives": k} for k in range(30)]
+    seen, hidden = class_table({"per_class": many}).split("<details")
+    assert seen.index("C29") < seen.index("C18")  # the most frequent first, twelve of them
+    assert "C17" not in seen
+    assert "18 more classes" in hidden
     assert "Threshold" not in class_table({"per_class": [row | {"threshold": None}]})
     assert "Threshold" in class_table({"per_class": [row | {"threshold": 0.3}, row | {"threshold": None}]})

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from einthoven.errors import RecipeError
-from einthoven.models import Classifier, Scaling, create_model, list_models
+from einthoven.models import Classifier, Scaling, _registry, create_model, list_models
 from einthoven.models.weights import build_classifier, load_weights, save_weights
 
 # At 12 leads and 5 classes, to the unit. Strodthoff et al. 2021's networks others have counted in thousands; the counts
@@ -113,11 +113,22 @@ def test_the_bottlenecks_are_bottlenecks():
 def test_unknown_models_and_options_are_named():
     with pytest.raises(RecipeError, match=r"unknown model 'xresnet1d10' \(did you mean 'xresnet1d101'\?\)"):
         create_model("xresnet1d10")
-    with pytest.raises(RecipeError, match="'resnet1d_wang' with options .*widht"):
+    with pytest.raises(
+        RecipeError, match=r"'resnet1d_wang' has no option 'widht' \(did you mean 'width'\?\); it has width"
+    ):
         create_model("resnet1d_wang", widht=64)
+    with pytest.raises(RecipeError, match="'map583_cnn1d_3' has no option 'width'; it has none"):
+        create_model("map583_cnn1d_3", width=64)
     for width in (0, -4, "abc"):
         with pytest.raises(RecipeError, match="'resnet1d_wang' with options"):
             create_model("resnet1d_wang", width=width)
+
+
+def test_a_model_that_takes_any_option_is_given_it(monkeypatch):
+    given = {}
+    monkeypatch.setitem(_registry._ENTRIES, "free", lambda n_leads, n_classes, **options: given.update(options))
+    create_model("free", anything=1)
+    assert given == {"anything": 1}
 
 
 def test_scaling_acts_in_millivolts_per_dataset_or_lead():

@@ -69,6 +69,18 @@ def test_what_a_picture_leaves_out_is_said_and_a_pdf_has_pages_of_it(tmp_path: P
     assert (tmp_path / "long.pdf").read_bytes().count(b"/Type /Page ") == 3
 
 
+def test_a_part_of_a_pdf_has_pages_of_ten_seconds(tmp_path: Path) -> None:
+    record = example_record("NORM", fs=100)
+    path = tmp_path / "long.csv"
+    np.savetxt(path, np.tile(record.signal[:2], 6).T, delimiter=",", header="I,II", comments="", fmt="%.4f")
+    stated = ("--fs", 100, "--unit", "mV", "--start", 20, "--seconds", 25)
+    done = draw(path, "--out", tmp_path / "part.pdf", *stated)
+    assert done.exit_code == 0, done.output
+    assert "20 s to 45 s of 60 s are shown" in done.output
+    assert (tmp_path / "part.pdf").read_bytes().count(b"/Type /Page ") == 3
+    assert "a PDF has a page for every 10 s" in draw(path, "--out", tmp_path / "part.png", *stated).output
+
+
 def test_what_cannot_be_read_is_named_and_the_rest_is_drawn(ecg: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("no numbers\n")
     done = draw(tmp_path / "bad.csv", ecg, "--out", tmp_path / "drawn", "--fs", 500, "--unit", "mV")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from einthoven.errors import RecordError
 from einthoven.leads import TWELVE_LEADS
+from einthoven.plots import paper
 from einthoven.plots.explanation import draw_explanation
 from einthoven.plots.paper import draw_ecg, save_ecg, sheets_of
 from einthoven.plots.sheet_text import box_of, part_words, statement_words
@@ -217,13 +218,48 @@ def test_a_part_that_ends_after_the_record_is_clipped_and_a_pdf_has_all_pages(re
     assert part_words(record, 8.0, 5.0) == "8 s to 10 s are shown, where the recording ends."
     assert part_words(record, 0.0, 10.0) == ""
     long = record.with_(signal=np.tile(record.signal[:1], 5)[:, :12_700], leads=("I",))  # 25.4 s
-    assert sheets_of(long) == [(0.0, 10.0), (10.0, 10.0), (20.0, pytest.approx(5.4))]
-    assert sheets_of(long, 5.0)[1:] == [(15.0, pytest.approx(10.4))]  # 0.4 s are no sheet of their own
+    assert sheets_of(long) == [(0.0, 10.0), (10.0, 10.0), pytest.approx((15.4, 10.0))]  # the last repeats 4.6 s
+    assert sheets_of(long, 5.0) == [(5.0, 10.0), pytest.approx((15.0, 10.4))]  # 0.4 s are no sheet of their own
+    assert sheets_of(long, 2.0, 14.0) == [(2.0, 10.0), (6.0, 10.0)]
+    assert sheets_of(long, 2.0, 4.0) == [(2.0, 4.0)]
     assert part_words(long, 10.0, 10.0) == "10 s to 20 s of 25.4 s are shown."
     done = []
     save_ecg(long, tmp_path / "long.pdf", progress=lambda *move: done.append(move))
     assert done == [(1, 3), (2, 3), (3, 3)]
     assert (tmp_path / "long.pdf").read_bytes().count(b"/Type /Page ") == 3
+
+
+def test_all_pages_of_a_pdf_have_one_size_and_layout_and_say_what_they_repeat(record: Record, tmp_path: Path) -> None:
+    signal = np.tile(record.signal, 3)[:, :10_600]  # 21.2 s of twelve leads: 1.2 s would be four columns of 0.3 s
+    signal[record.leads.index("V1"), 100] = 6.0  # on the first page only
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "draw_ecg", lambda *a, **k: drawn.append(draw_ecg(*a, **k)) or drawn[-1])
+        save_ecg(record.with_(signal=signal), tmp_path / "long.pdf")
+    assert len(drawn) == 3
+    assert len({tuple(figure.get_size_inches()) for figure in drawn}) == 1
+    assert [len(lines(figure, "II")) for figure in drawn] == [2, 2, 2]  # 3x4+1 has lead II twice
+    said = [" ".join(text.get_text().replace("\n", " ") for text in figure.axes[0].texts) for figure in drawn]
+    assert "10 s to 20 s of 21.2 s are shown." in said[1]
+    assert "repeats" not in said[1]
+    assert "11.2 s to 21.2 s of 21.2 s are shown.   Until 20 s it repeats the sheet before." in said[2]
+
+
+@pytest.mark.parametrize("part", [[0, 1], slice(None)])
+def test_no_trace_leaves_the_sheet_or_crosses_its_first_and_last_line(record: Record, part: object) -> None:
+    signal = 3.9 * np.sign(record.signal[part]).astype(np.float32)
+    tall = record.with_(signal=signal, leads=tuple(np.array(record.leads)[part]), notes=("A note.",))
+    (axes,) = draw_ecg(tall).axes
+    heights = np.concatenate([line.get_ydata() for line in axes.get_lines()])
+    boxes = {text.get_text(): box_of(axes, text) for text in axes.texts}
+    first, last = boxes["NORM 100 %"], boxes["A note."]
+    assert heights.max() < first[1]
+    assert heights.min() > last[3]
+
+
+def test_an_artefact_of_a_volt_is_no_poster(record: Record) -> None:
+    calm, wild = (draw_ecg(record.with_(signal=record.signal * gain)).get_size_inches()[1] for gain in (0.1, 1000))
+    assert 25.4 * (wild - calm) == pytest.approx(80)
 
 
 def test_another_ending_is_refused(record: Record, tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 import json
+import re
 
 import pytest
+from fhir.resources.bundle import Bundle as BundleR5
+from fhir.resources.observation import Observation as ObservationR5
+from fhir.resources.R4B.bundle import Bundle as BundleR4B
+from fhir.resources.R4B.observation import Observation as ObservationR4B
 from serve_live import EXAMPLE
 from starlette.testclient import TestClient
 
@@ -55,7 +60,9 @@ def model():
 
 
 def check(told):
-    """The rules of R4 that bear on what is made here."""
+    """The models of R4B and R5, and the rules of R4 that bear on what is made here and that the models do not check."""
+    assert json.loads(ObservationR4B.model_validate(told).model_dump_json())["status"] == told["status"]
+    ObservationR5.model_validate(told)
     assert set(told) <= OBSERVATION
     assert told["resourceType"] == "Observation"
     assert told["status"] in STATUS
@@ -65,7 +72,10 @@ def check(told):
     assert ("dataAbsentReason" in told) != ("component" in told)
     for component in told.get("component", ()):
         assert set(component) <= COMPONENT
+        assert component["code"] != told["code"]  # obs-7
         assert 0 <= component["valueQuantity"]["value"] <= 1
+        for threshold in component.get("referenceRange", ()):
+            assert "type" in threshold  # without it R4 would read "normal from here on"
 
 
 def test_a_prediction_is_one_observation_with_a_component_for_each_class():
@@ -85,10 +95,32 @@ def test_a_prediction_is_one_observation_with_a_component_for_each_class():
         assert component["referenceRange"][0]["low"]["value"] == pytest.approx(finding["threshold"], abs=1e-6)
     assert several["resourceType"] == "Bundle"
     assert several["type"] == "collection"
+    BundleR4B.model_validate(several)
+    BundleR5.model_validate(several)
     kinds = [entry["resource"]["resourceType"] for entry in several["entry"]]
     assert kinds == ["Observation", "Observation", "OperationOutcome"]
     assert len({entry["fullUrl"] for entry in several["entry"]}) == 3
     assert "records.1" in several["entry"][2]["resource"]["issue"][0]["diagnostics"]
+
+
+def test_an_answer_of_71_classes_is_valid_and_its_text_begins_with_the_likeliest():
+    with TestClient(create_app(Settings(models=("ptbxl-all",)))) as client:
+        plain = client.post("/predict", json=EXAMPLE).json()["findings"]
+        told = client.post("/predict", json=EXAMPLE, headers=ASKED).json()
+    check(told)
+    assert len(told["component"]) == len(plain) == 71
+    first = max(plain, key=lambda finding: (finding["present"] is True, finding["probability"]))
+    assert first["present"]
+    assert re.findall("<p>(.*?)</p>", told["text"]["div"])[0] == (
+        f"{first['class']}: {first['description']}: {first['probability']:.3f} (present)"
+    )
+
+
+def test_nothing_found_is_valid_and_never_called_normal(model):
+    told = observation(Prediction("r2", (Finding("MI", "myocardial infarction", 0.1, 0.5, False),)), model)
+    check(told)
+    assert "No class is reported as present; that does not mean a normal ECG." in told["text"]["div"]
+    assert told["component"][0]["interpretation"][0]["coding"][0]["code"] == "NEG"
 
 
 def test_a_refused_record_is_a_cancelled_observation_with_its_reason(model):

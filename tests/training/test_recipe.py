@@ -48,6 +48,7 @@ def test_overrides_win_and_may_add_sections():
         (BASE, ["training.threads=1000000"], "training.threads: .*less than or equal to 256"),
         (BASE, ["data.crop_s=1e9"], "data.crop_s: .*less than or equal to 3600"),
         (BASE, ["evaluation.stride_s=0.001"], "evaluation.stride_s: .*greater than or equal to 0.01"),
+        (BASE, ["model.options={n_leads: 3}"], "model: options cannot set n_leads: .* leads and classes are the data's"),
         ("a: [", [], "r.yaml: not YAML"),
         ("- 1\n", [], "a recipe is a mapping"),
     ],

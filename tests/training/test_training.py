@@ -130,11 +130,19 @@ def test_the_test_split_is_judged_with_the_bundles_thresholds(finished):
 
 
 def test_folds_without_records_or_classes_are_named(dataset_folder, tmp_path, recipe_of, silent):
-    with pytest.raises(DatasetError, match=r"no labelled record in the train folds \(55\)"):
+    with pytest.raises(DatasetError, match=r"train folds \(55\); the dataset has 1, 2, .*9, 10; name these in"):
         workflow.train(recipe_of(dataset_folder, "data.folds.train=[55]"), tmp_path, reporter=silent)
     with pytest.raises(DatasetError, match=r"no training record of class .*; choose other training folds"):
         workflow.train(recipe_of(dataset_folder, "data.folds.train=[1]", "data.task=all"), tmp_path, reporter=silent)
     assert not list(tmp_path.iterdir())
+
+
+def test_windows_longer_than_every_record_are_told(dataset_folder, tmp_path, recipe_of, silent):
+    said = []
+    recipe = recipe_of(dataset_folder, "data.crop_s=12.5", "training.lr=1e30", "training.clip_norm=null")
+    with pytest.raises(EinthovenError, match="the loss became"):  # nothing need be trained
+        workflow.train(recipe, tmp_path, reporter=silent, announce=said.append)
+    assert "warning: data.crop_s is 12.5 s, but the longest training record has 10 s: the rest of every window is zeros" in said  # fmt: skip
 
 
 def test_a_diverging_loss_stops_with_advice(dataset_folder, tmp_path, recipe_of, silent):

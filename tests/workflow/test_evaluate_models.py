@@ -270,6 +270,8 @@ def test_arguments_that_mean_nothing_are_named(runs, dataset_folder, tmp_path):
             workflow.find_models(names, runs)
     with pytest.raises(RecipeError, match="neither a run, a bundle nor a dataset, and no recipe is in this folder"):
         workflow.find_models([str(tmp_path)], runs)
+    with pytest.raises(BundleError, match=f"a folder of runs; name one of them, as {runs / 'small'}/002"):
+        workflow.find_models([str(runs / "small")], runs)
     (tmp_path / "r.yaml").write_text(RECIPE.format(dataset=dataset_folder).replace("small", "large"))
     with pytest.raises(RecipeError, match="no finished run of recipe large in .*; train it first"):
         workflow.find_models([str(tmp_path / "r.yaml")], runs)

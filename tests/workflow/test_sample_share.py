@@ -1,5 +1,7 @@
 """``data.sample_frac``: a share of the training patients, nested, and only of those."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,5 +50,18 @@ def test_records_of_unknown_patients_are_drawn_one_by_one():
 
 def test_classes_that_vanish_are_named(dataset_folder):
     dataset, recipe = open_dataset(dataset_folder), recipe_of(dataset_folder, 0.02)
-    with pytest.raises(DatasetError, match="no training record of class HYP"):
+    with pytest.raises(
+        DatasetError, match=r"no training record of class HYP.*; choose a share above data.sample_frac 0.02"
+    ):
         check_trainable(select_for(recipe, dataset), recipe)
+
+
+def test_a_dataset_without_folds_is_told_how_to_make_some(dataset_folder):
+    recipe = recipe_of(dataset_folder, 1)
+    selected = select_for(recipe, open_dataset(dataset_folder))
+    records = replace(selected.dataset.records, fold=[None] * len(selected.dataset))
+    without = replace(
+        selected, dataset=replace(selected.dataset, records=records), rows={"train": [], "validation": []}
+    )
+    with pytest.raises(DatasetError, match=r"no folds of its own: make some with  einthoven split .* --method kfold"):
+        check_trainable(without, recipe)

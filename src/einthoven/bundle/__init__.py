@@ -12,6 +12,7 @@ from einthoven.bundle.loading import (
     digest_of,
     list_pretrained,
     load_bundle,
+    refuse_folder_of_runs,
 )
 from einthoven.bundle.model import Bundle, to_probabilities
 from einthoven.bundle.prediction import Finding, Prediction
@@ -28,5 +29,6 @@ __all__ = [
     "digest_of",
     "list_pretrained",
     "load_bundle",
+    "refuse_folder_of_runs",
     "to_probabilities",
 ]

@@ -27,6 +27,7 @@ __all__ = [
     "digest_of",
     "list_pretrained",
     "load_bundle",
+    "refuse_folder_of_runs",
 ]
 
 FORMAT_VERSION = 2
@@ -143,11 +144,22 @@ def _find(where: str | Path) -> Path:
             f"--runs {path.resolve().parents[1]}"
         )
     if path.is_dir():
+        refuse_folder_of_runs(path)
         raise BundleError(f"{path}: no bundle.json in this folder; name a bundle, a run, or a pretrained model")
     known = list_pretrained()
     raise BundleError(
         f"no bundle {str(where)!r}{nearest(str(where), known)}; pretrained are {', '.join(known) or 'none'}"
     )
+
+
+def refuse_folder_of_runs(path: Path) -> None:
+    """Say which run could be meant where the folder of all runs of a recipe was named.
+
+    Raises:
+        BundleError: it is such a folder.
+    """
+    if runs := sorted(file.parent for file in path.glob("*/recipe.yaml")):
+        raise BundleError(f"{path}: a folder of runs; name one of them, as {runs[-1]}")
 
 
 def _check_files(path: Path, about: Mapping[str, Any], asked: Iterable[str]) -> None:

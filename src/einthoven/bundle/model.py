@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from einthoven.bundle.prediction import Finding, Prediction
 from einthoven.decisions import Decided, Decisions, Novelty
-from einthoven.errors import ConformError
+from einthoven.errors import ConformError, RecordError
 from einthoven.record import Record
 from einthoven.runtimes import Network
 from einthoven.signals import (
@@ -70,7 +70,7 @@ class Bundle:
     classes: tuple[str, ...]
     descriptions: Mapping[str, str]
     decisions: Decisions
-    about: Mapping[str, Any]
+    about: Mapping[str, Any] = field(repr=False)  # pages of it
     network: Network = field(repr=False)
     novelty: Novelty | None = field(default=None, repr=False)
     facts: tuple[str, ...] = ()
@@ -98,11 +98,15 @@ class Bundle:
 
         A record that is not fit (a lead missing beyond derivation, no heart's amplitudes, too short, too many missing
         samples) is refused by name in ``flags``; lesser faults are flagged.
+
+        Raises:
+            RecordError: no record, but a path or an array.
         """
         return self.predict_many([record])[0]
 
     def predict_many(self, records: Sequence[Record]) -> list[Prediction]:
         """Judge several records as ``predict`` does, their windows in one call of the network."""
+        _check_records(records)
         begun = [self._check(record) for record in records]
         found = [prediction for prediction, _ in begun]
         fit = [k for k, (_, conformed) in enumerate(begun) if conformed is not None]
@@ -210,6 +214,17 @@ class Bundle:
             overruled=bool(decided.overruled[row, k]),
             sure=sure,
         )
+
+
+def _check_records(records: Sequence[Record]) -> None:
+    """Refuse paths and arrays, which tell neither leads nor rate nor unit."""
+    for given in records:
+        if not isinstance(given, Record):
+            shape = f" of shape {given.shape}" if isinstance(given, np.ndarray) else ""
+            raise RecordError(
+                f"a model judges records, got {type(given).__name__}{shape}; read a file with "
+                "einthoven.read_record(path), or write einthoven.Record(signal, fs, leads) for an array in mV"
+            )
 
 
 def to_probabilities(logits: NDArray[np.float32], kind: str) -> Array:

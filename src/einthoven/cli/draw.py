@@ -113,8 +113,9 @@ def _write(
     from einthoven.plots.sheet_text import part_words
 
     save_ecg(record, target, dpi=dpi, progress=progress, **how)
-    sheets = sheets_of(record, how["start_s"], how["duration_s"])
-    if len(sheets) == 1 or kind != "pdf":
-        more = "; a PDF has a page for every 10 s" if len(sheets) > 1 else ""
-        return part_words(record, *sheets[0]).rstrip(".") + more
-    return ""
+    start, wanted = how["start_s"], how["duration_s"]
+    sheets = sheets_of(record, start, wanted)
+    if kind == "pdf" and len(sheets) > 1:
+        return part_words(record, start, sum(sheets[-1]) - start).rstrip(".")
+    more = "; a PDF has a page for every 10 s" if len(sheets) > 1 else ""
+    return part_words(record, start, sheets[0][1] if wanted is None else wanted).rstrip(".") + more

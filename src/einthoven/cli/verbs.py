@@ -181,9 +181,14 @@ def list_parts(what: str) -> None:
 
 
 def _models() -> dict[str, str]:
-    from einthoven.models import create_model, list_models
+    from einthoven.models import create_model, list_models, model_options
 
-    return {name: f"{create_model(name).n_parameters:,} parameters (12 leads, 5 classes)" for name in list_models()}
+    return {name: _model_line(create_model(name).n_parameters, model_options(name)) for name in list_models()}
+
+
+def _model_line(n_parameters: int, options: Sequence[str]) -> str:
+    text = f"{n_parameters:,} parameters (12 leads, 5 classes)"
+    return f"{text}; options {', '.join(options)}" if options else text
 
 
 def _pretrained() -> dict[str, str]:

@@ -9,15 +9,16 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from einthoven.corpora._registry import Corpus, Entry, register_corpus
+from einthoven.corpora._registry import Corpus, Entry, read_entries, register_corpus
 from einthoven.corpora.listing import Listing, read_listing
-from einthoven.errors import DatasetError, nearest
+from einthoven.errors import DatasetError, RecordError, nearest
 from einthoven.labels import Statement, columns_system, load_system, system_names
+from einthoven.record import Record
 
-__all__ = ["open_folder"]
+__all__ = ["open_folder", "read_listed"]
 
 Statements = dict[str, float | None]
 _OLDEST = 130  # years
@@ -90,11 +91,27 @@ def open_folder(
         entries=entries,
         label_system=name,
         label_table=meaning,
+        read=read_listed,
         attribution=f"{root.resolve().name}: the user's own records, listed in {listing.path.name}",
         complete_labels=not codes,
         told_by_files=tuple(fact for fact in ("age", "sex") if fact not in listing.fact_columns),
         notes=tuple(notes),
     )
+
+
+def read_listed(entries: Sequence[Entry]) -> Iterator[Record]:
+    """Read the file of each entry.
+
+    Raises:
+        RecordError: a file cannot be read; what it does not tell can be stated in the table or with ``--set``.
+    """
+    try:
+        yield from read_entries(entries)
+    except RecordError as error:
+        if not any(option in str(error) for option in ("--fs", "--unit", "--leads")):
+            raise
+        hint = "of a folder's files: --set fs=500, --set unit=mV, --set leads=I,II,V1, or a column fs in the table"
+        raise RecordError(f"{error}; {hint}") from None
 
 
 def _rate(fs: str | None) -> float | None:

@@ -29,6 +29,7 @@ from einthoven.plots.interactive import viewer_assets, viewer_fragment
 
 __all__ = ["Gains", "write_files_page"]
 
+_MANY = 12  # classes in sight
 Gains = Mapping[str, Mapping[str, float]]  # of each class, as ``Faithfulness.gains``
 
 
@@ -83,7 +84,7 @@ def _file(number: int, name: str, found: Explanation, gains: Gains) -> dict[str,
         "id": f"file-{number + 1}",
         "name": name,
         "findings": headline_of(found.prediction),
-        "decisions": [_decision(finding) for finding in found.prediction.findings],
+        **_decisions(found),
         "flags": [flag.text for flag in found.prediction.flags],
         "viewer": Markup(viewer),
         "unit": sample_unit(found),
@@ -91,6 +92,21 @@ def _file(number: int, name: str, found: Explanation, gains: Gains) -> dict[str,
         "beats": beats_sentence(found) if METHODS[found.method].by_time else "",
         "checks": verdict_views(record_verdicts(found, gains)),
         "notes": list(found.notes),
+    }
+
+
+def _decisions(found: Explanation) -> dict[str, Any]:
+    """The table of classes; of many those that are neither reported nor explained fold away, the likeliest first."""
+    findings = found.prediction.findings
+    if len(findings) <= _MANY:
+        return {"decisions": [_decision(each) for each in findings], "quiet": [], "quiet_words": ""}
+    ordered = sorted(findings, key=lambda each: -each.probability)
+    quiet = [each for each in ordered if not each.present and each.name not in found.classes]
+    n_open = sum(word_of(each) == "Undecided" for each in quiet)
+    return {
+        "decisions": [_decision(each) for each in ordered if each not in quiet],
+        "quiet": [_decision(each) for each in quiet],
+        "quiet_words": f"{len(quiet)} more classes" + (f", {n_open} of them undecided" if n_open else ""),
     }
 
 

@@ -13,9 +13,9 @@ from einthoven.evaluation.finding_words import headline_of, is_normal, share_of,
 from einthoven.record import Record
 from einthoven.signals import Flag
 
-__all__ = ["bars_table", "facts", "findings", "flags", "headline", "notes", "record_facts", "table"]
+__all__ = ["bars_table", "facts", "findings", "flags", "folded", "headline", "notes", "record_facts", "table"]
 
-_MANY = 12  # findings; of more, those that are quiet fold away
+_MANY = 12  # classes; of more, those that are quiet fold away
 
 
 def headline(prediction: Prediction) -> str:
@@ -43,9 +43,12 @@ def _listed(some: Sequence[Finding], bundle: Bundle) -> str:
     loud = [row for f, row in zip(some, rows, strict=True) if verdict_of(f, bundle).tone in ("abnormal", "normal")]
     first = loud or rows[:3]
     rest = "".join(row for row in rows if row not in first)
+    hidden = [verdict_of(f, bundle).word for f, row in zip(some, rows, strict=True) if row not in first]
+    n_open = hidden.count("Undecided")
+    undecided = f", {n_open} of them undecided" if n_open else ""
     return (
         f'<ul class="ein-findings">{"".join(first)}</ul><details class="ein-fold"><summary>{len(rows) - len(first)} '
-        f'more classes</summary><ul class="ein-findings">{rest}</ul></details>'
+        f'more classes{undecided}</summary><ul class="ein-findings">{rest}</ul></details>'
     )
 
 
@@ -123,6 +126,27 @@ def table(
     return (
         f'<div class="ein-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="ein-table">'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def folded(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str, *, words: int = 1, first: int = _MANY
+) -> str:
+    """A table of classes; where there are many, those after the first so many fold away.
+
+    Args:
+        columns: as of ``table``, like ``rows``, ``caption`` and ``words``.
+        rows: the most telling ones first.
+        caption: see there.
+        words: see there.
+        first: how many stay in sight where there are many.
+    """
+    if len(rows) <= max(_MANY, first):
+        return table(columns, rows, caption, words=words)
+    rest = table(columns, rows[first:], f"{caption}: the rest", words=words)
+    return (
+        f'{table(columns, rows[:first], caption, words=words)}<details class="ein-fold"><summary>{len(rows) - first} '
+        f"more classes</summary>{rest}</details>"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from einthoven.evaluation.wording import ABSENT, decimal, duration
+from einthoven.evaluation.wording import ABSENT, counted, decimal, duration
 from einthoven.explorer.frame import card, draw, note, put, section, sentences
 from einthoven.explorer.markup import table
 from einthoven.explorer.settings import current
@@ -50,7 +50,7 @@ def _table(folder: Path) -> list[dict[str, Any]]:
         sort = st.selectbox("Sorted by", list(SORTS), format_func=_SORT_WORDS.__getitem__, key="runs sort")
         rows = runs_table(folder, sort=sort)
         columns = ("Run", "State", "Model", "Epochs", "AUROC", "Loss", "Accuracy", "Parameters", "Time", "Date")
-        caption = f"{len(rows)} runs in {folder}; figures are the best of their epochs on validation"
+        caption = f"{counted(len(rows), 'run')} in {folder}; figures are the best of their epochs on validation"
         put(table(columns, [_cells(row) for row in rows], caption, words=3))
     return rows
 

@@ -19,7 +19,7 @@ from einthoven.evaluation.wording import (
     key_label,
 )
 from einthoven.explorer.frame import note, put, section
-from einthoven.explorer.markup import facts, notes, table
+from einthoven.explorer.markup import facts, folded, notes, table
 from einthoven.files import read_json
 
 __all__ = ["class_table", "confusion_rows", "show_judgement"]
@@ -84,16 +84,23 @@ def class_table(judgement: Json) -> str:
             estimate(row["auprc"]),
             *(decimal(row.get(key)) for key, _ in figures),
         )
-        for row in judgement["per_class"]
+        for row in _frequent_first(judgement)
     ]
     columns = ("Class", "Positives", "AUROC", "AUPRC", *(words for _, words in figures))
-    return table(columns, rows, "Figures with intervals in brackets, where there are some")
+    return folded(
+        columns, rows, "Figures with intervals in brackets, where there are some; the most frequent class first"
+    )
+
+
+def _frequent_first(judgement: Json) -> list[Json]:
+    return sorted(judgement["per_class"], key=lambda row: -row["positives"])
 
 
 def _confusion(judgement: Json) -> str:
     columns, rows = confusion_rows(judgement)
-    what = "rows are the truth, columns what was said" if judgement.get("confusion") else "each class by itself"
-    return table(columns, rows, f"Records by truth and report; {what}")
+    if judgement.get("confusion"):
+        return table(columns, rows, "Records by truth and report; rows are the truth, columns what was said")
+    return folded(columns, rows, "Records by truth and report; each class by itself, the most frequent first")
 
 
 def confusion_rows(judgement: Json) -> tuple[Sequence[str], list[tuple[str, ...]]]:
@@ -112,7 +119,7 @@ def confusion_rows(judgement: Json) -> tuple[Sequence[str], list[tuple[str, ...]
             (name, *(f"{int(n):,}" for n in row)) for name, row in zip(names, counts, strict=True)
         ]
     return ("Class", "Found", "Missed", "False alarm", "Rightly not reported"), [
-        (row["class"], *_counts(row)) for row in judgement["per_class"]
+        (row["class"], *_counts(row)) for row in _frequent_first(judgement)
     ]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import streamlit as st
 
 from einthoven.bundle import Bundle, Finding, Prediction
-from einthoven.evaluation.finding_words import share_of, verdict_of
-from einthoven.evaluation.wording import ABSENT, decimal, in_words
+from einthoven.evaluation.finding_words import share_of, title_of, verdict_of
+from einthoven.evaluation.wording import ABSENT, counted, in_words
 from einthoven.explorer.choose_ecg import Taken
 from einthoven.explorer.choose_model import Chosen, choose_model
 from einthoven.explorer.frame import note, put, section
-from einthoven.explorer.markup import headline, table
+from einthoven.explorer.markup import folded, headline
 from einthoven.explorer.models import judge
 
-__all__ = ["agreement", "show_second"]
+__all__ = ["agreement", "show_second", "side_by_side"]
 
 
 def show_second(taken: Taken, chosen: Chosen, prediction: Prediction) -> None:
@@ -36,9 +36,10 @@ def show_second(taken: Taken, chosen: Chosen, prediction: Prediction) -> None:
     put(headline(theirs))
     note(agreement(prediction, theirs, *names))
     if not theirs.refused:
-        rows = _rows(prediction, theirs, chosen.bundle, other.bundle)
-        columns = ("Class", names[0], "threshold", "said", names[1], "threshold", "said")
-        put(table(columns, rows, "Probabilities, thresholds and decisions side by side"))
+        rows, first = side_by_side(prediction, theirs, chosen.bundle, other.bundle)
+        columns = ("Class", "In words", names[0], "threshold", "said", names[1], "threshold", "said")
+        caption = "Probabilities, thresholds and decisions side by side, what is reported first"
+        put(folded(columns, rows, caption, words=2, first=first))
 
 
 def _names(one: Chosen, other: Chosen) -> tuple[str, str]:
@@ -73,20 +74,42 @@ def agreement(one: Prediction, other: Prediction, name: str, other_name: str) ->
     ):
         if some:
             parts.append(f"{words} {in_words(sorted(some))}")
-    said = "; ".join(parts) or "neither reports any of them, which is not the finding of a normal ECG"
-    alone = known[0] ^ known[1]
-    more = f" {len(alone)} classes are known to one of them only." if alone else ""
-    return f"Of {len(shared)} classes that both know: {said}.{more}"
+    any_of = "it" if len(shared) == 1 else "any of them"
+    said = "; ".join(parts) or f"neither reports {any_of}, which is not the finding of a normal ECG"
+    n_alone = len(known[0] ^ known[1])
+    more = f" {counted(n_alone, 'class')} {'is' if n_alone == 1 else 'are'} known to one of them only."
+    return f"Of {counted(len(shared), 'class')} that both know: {said}.{more if n_alone else ''}"
 
 
-def _rows(one: Prediction, other: Prediction, first: Bundle, second: Bundle) -> list[tuple[str, ...]]:
+def side_by_side(
+    one: Prediction, other: Prediction, first: Bundle, second: Bundle
+) -> tuple[list[tuple[str, ...]], int]:
+    """Rows of the table, and how many of them tell something.
+
+    These are the classes that a model reports, or else the three likeliest; then come those that both know, and then
+    the others, the likeliest first.
+
+    Args:
+        one: what the first model says.
+        other: what the second says.
+        first: the first model.
+        second: the second one.
+    """
     ours = {finding.name: finding for finding in one.findings}
     theirs = {finding.name: finding for finding in other.findings}
-    names = dict.fromkeys([*ours, *theirs])
-    return [(name, *_cells(ours.get(name), first), *_cells(theirs.get(name), second)) for name in names]
+    both = {name: list(filter(None, (ours.get(name), theirs.get(name)))) for name in (*ours, *theirs)}
+    likely = {name: max(finding.probability for finding in some) for name, some in both.items()}
+    loud = [name for name, some in both.items() if any(finding.present for finding in some)]
+    names = sorted(both, key=lambda name: (name not in loud, name not in loud and len(both[name]) == 1, -likely[name]))
+    rows: list[tuple[str, ...]] = [
+        (name, title_of(both[name][0]), *_cells(ours.get(name), first), *_cells(theirs.get(name), second))
+        for name in names
+    ]
+    return rows, len(loud) or 3
 
 
 def _cells(finding: Finding | None, bundle: Bundle) -> tuple[str, str, str]:
     if finding is None:
         return ABSENT, ABSENT, "not known to it"
-    return share_of(finding.probability), decimal(finding.threshold, 2), verdict_of(finding, bundle).word
+    threshold = ABSENT if finding.threshold is None else share_of(finding.threshold)
+    return share_of(finding.probability), threshold, verdict_of(finding, bundle).word

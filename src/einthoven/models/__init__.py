@@ -16,7 +16,7 @@ from einthoven.models import (
     vit1d,
     xresnet1d,
 )
-from einthoven.models._registry import create_model, list_models, register_model
+from einthoven.models._registry import create_model, list_models, model_options, register_model
 from einthoven.models.fusion import FactScaling, FusedNetwork
 from einthoven.models.scaling import Classifier, Scaling
 
@@ -36,6 +36,7 @@ __all__ = [
     "list_models",
     "lstm",
     "map583",
+    "model_options",
     "net1d",
     "register_model",
     "resnet1d_wang",

@@ -18,8 +18,8 @@ from matplotlib.path import Path
 
 from einthoven.errors import RecordError
 from einthoven.files import atomic_write
-from einthoven.plots.lead_places import Layout, Plan, Slot, layout_of, plan_of
-from einthoven.plots.sheet_text import fit, heading, move_names, part_words, rim, statement_words
+from einthoven.plots.lead_places import Layout, Plan, Slot, layout_of, plan_of, spare_mm
+from einthoven.plots.sheet_text import fit, heading, move_names, part_words, rim, seconds, statement_words
 from einthoven.record import Record
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def draw_ecg(
     start_s: float = 0.0,
     duration_s: float | None = None,
     title: str | None = None,
+    room_for: tuple[float, float] | None = None,
 ) -> Figure:
     """Draw a record on millimetre paper.
 
@@ -65,6 +66,8 @@ def draw_ecg(
         start_s: beginning of the part to draw.
         duration_s: its length, as far as the record goes; by default at most 10 s.
         title: replaces the first line, which tells who and how.
+        room_for: beginning and length in seconds of the part whose traces the sheet is high enough for, so that sheets
+            of one recording are alike; by default the part that is drawn.
 
     Raises:
         RecordError: an unknown layout, leads that a layout needs are missing, or the part begins outside the record.
@@ -79,8 +82,9 @@ def draw_ecg(
             f"{record.record_id or 'record'}: {last - first} samples are too few to draw in {plan.n_columns} columns"
         )
     width = max(_LEAST_WIDTH, float(2 * _MARGIN + _PULSE + 5.0 * np.ceil(length_mm / 5.0 - 1e-6)))
-    top = plan.n_rows * plan.row_mm + _FOOTER  # of the rows
-    figure, axes = _paper(width, top + header_mm(width))
+    above, below = spare_mm(record, plan, _part(record, *room_for) if room_for else (first, last), gain_mm_mv)
+    top = plan.n_rows * plan.row_mm + _FOOTER + below  # of the rows
+    figure, axes = _paper(width, top + above + header_mm(width))
     names = [_draw_slot(axes, record, slot, plan, (first, last), (speed_mm_s, gain_mm_mv), top) for slot in plan.slots]
     traces = [np.asarray(line.get_xydata(), np.float64) for line in axes.get_lines() if line.get_gid() != "edge"]
     move_names(axes, names, traces, _PAPER)
@@ -204,19 +208,33 @@ def _write_texts(axes: Axes, record: Record, title: str | None, scale: str) -> N
 
 
 def sheets_of(record: Record, start_s: float = 0.0, duration_s: float | None = None) -> list[tuple[float, float]]:
-    """Beginning and length in seconds of the sheets of 10 s that show a record, or of the one that was asked for.
+    """Beginning and length in seconds of the sheets that show a record, or a part of it.
+
+    Sheets have 10 s and follow each other. The last one ends where the part ends and has 10 s too: it repeats the end
+    of the sheet before rather than squeeze twelve leads into what is left.
 
     Args:
         record: one ECG.
         start_s: where the first begins.
-        duration_s: of the only one; by default there are as many as the record needs.
+        duration_s: of the part; by default the rest of the record.
     """
     rest = record.duration_s - start_s
-    if duration_s is not None or not rest > _SHEET_S:
-        return [(start_s, rest if duration_s is None else duration_s)]
-    n = max(1, int(np.ceil((rest - _LEAST_SHEET_S) / _SHEET_S)))
+    length = rest if duration_s is None else duration_s
+    if not (rest > _SHEET_S and length > _SHEET_S):
+        return [(start_s, length)]
+    end = start_s + min(rest, length)
+    n = max(1, int(np.ceil((end - start_s - _LEAST_SHEET_S) / _SHEET_S)))
     starts = [start_s + k * _SHEET_S for k in range(n)]
-    return [*((start, _SHEET_S) for start in starts[:-1]), (starts[-1], record.duration_s - starts[-1])]
+    last = min(starts[-1], end - _SHEET_S)
+    return [*((start, _SHEET_S) for start in starts[:-1]), (last, end - last)]
+
+
+def _shown(record: Record, sheets: list[tuple[float, float]], k: int) -> list[str]:
+    """Which part a sheet shows, and what of it the sheet before shows too; nothing where it shows all."""
+    said = [part_words(record, *sheets[k])]
+    if k and (before := sum(sheets[k - 1])) > sheets[k][0] + 0.5 / record.fs:
+        said += [f"Until {seconds(before)} s it repeats the sheet before."]
+    return list(filter(None, said))
 
 
 def save_ecg(
@@ -234,8 +252,9 @@ def save_ecg(
 ) -> None:
     """Write a record on paper to a PNG, SVG or PDF file, chosen by the ending of ``path``.
 
-    A PDF has a page for every 10 s of a longer record; a PNG or SVG shows the first 10 s. Which part a sheet shows
-    stands below it. ``plots.interactive.save_interactive`` writes a page to zoom and measure in.
+    A PDF has a page for every 10 s, all of one layout and size; a PNG or SVG shows the first 10 s, or the part that was
+    asked for. Which part a sheet shows stands below it. ``plots.interactive.save_interactive`` writes a page to zoom
+    and measure in.
 
     Args:
         record: as of ``draw_ecg``, like the rest.
@@ -244,7 +263,7 @@ def save_ecg(
         speed_mm_s: see there.
         gain_mm_mv: see there.
         start_s: see there.
-        duration_s: of a single sheet, see there.
+        duration_s: of the part; of a PDF by default the rest of the record, else see there.
         title: see there.
         dpi: pixels per inch of a PNG, which tells them to whoever prints it; SVG and PDF have none.
         progress: called with the pages done and their number.
@@ -259,12 +278,15 @@ def save_ecg(
     if not LEAST_DPI <= dpi <= MOST_DPI:
         raise RecordError(f"{dpi:g} pixels per inch; {LEAST_DPI} to {MOST_DPI} can be drawn")
     sheets = sheets_of(record, start_s, duration_s)
+    if kind != "pdf":
+        sheets = [(start_s, duration_s)] if duration_s is not None else sheets[:1]
+    whole = (start_s, sum(sheets[-1]) - start_s)
     figures = (
         draw_ecg(
-            record.with_(notes=tuple(filter(None, (*record.notes, part_words(record, start, length))))), layout=layout,
-            speed_mm_s=speed_mm_s, gain_mm_mv=gain_mm_mv, start_s=start, duration_s=length, title=title,
+            record.with_(notes=(*record.notes, *_shown(record, sheets, k))), layout=layout, speed_mm_s=speed_mm_s,
+            gain_mm_mv=gain_mm_mv, start_s=sheets[k][0], duration_s=sheets[k][1], title=title, room_for=whole,
         )
-        for start, length in sheets
+        for k in range(len(sheets))
     )  # fmt: skip
     with atomic_write(path) as temporary, rc_context({"svg.hashsalt": "einthoven"}):
         # Without a date the same record gives the same file.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Text
 
-__all__ = ["box_of", "fit", "heading", "move_names", "part_words", "rim", "statement_words"]
+__all__ = ["box_of", "fit", "heading", "move_names", "part_words", "rim", "seconds", "statement_words"]
 
 _GAP_MM = 0.7  # between a name and a trace
 _SMALLEST = 3.0  # points
@@ -53,8 +53,19 @@ def part_words(record: Record, start_s: float, length_s: float) -> str:
     """Say which part of a record a sheet shows; empty where it shows all."""
     end, whole = start_s + length_s, record.duration_s
     if end > whole + 1 / record.fs:
-        return f"{start_s:g} s to {whole:g} s are shown, where the recording ends."
-    return f"{start_s:g} s to {end:g} s of {whole:g} s are shown." if length_s < whole - 1 / record.fs else ""
+        return f"{seconds(start_s)} s to {seconds(whole)} s are shown, where the recording ends."
+    if length_s >= whole - 1 / record.fs:
+        return ""
+    return f"{seconds(start_s)} s to {seconds(end)} s of {seconds(whole)} s are shown."
+
+
+def seconds(time: float) -> str:
+    """A time as a reader of paper needs it: to the hundredth.
+
+    >>> seconds(1805.5555), seconds(21.3972), seconds(10.0)
+    ('1805.56', '21.4', '10')
+    """
+    return f"{time:.2f}".rstrip("0").rstrip(".")
 
 
 def box_of(axes: Axes, text: Text) -> tuple[float, float, float, float]:

@@ -58,7 +58,7 @@ def prepare(
         dest: the folder or URL to write; what an interrupted run with the same arguments left is continued.
         spec: the form that signals are brought to.
         workers: processes; all cores by default.
-        overwrite: replace a dataset that was made otherwise.
+        overwrite: replace a dataset that was made otherwise; in a folder the old one stays until the new one is whole.
         append: add the corpus' records to the dataset that is there; those that it has already with the same content
             are left out. Until all are written the dataset is the old one.
         skip_unreadable: leave out records that cannot be read or conformed, and say so in ``skipped.csv``.
@@ -80,6 +80,9 @@ def prepare(
             return _append(corpus, place, spec, share, write, progress)
         blocks = _blocks(corpus, corpus.entries, spec)
         plan = make_plan(corpus, spec, len(blocks)) | {"skip_unreadable": skip_unreadable}
+        if overwrite and place.url is None and place.complete:
+            options: dict[str, Any] = {"skip_unreadable": skip_unreadable, "progress": progress, "fan_out": fan_out}
+            return _replace(place, plan, partial(prepare, corpus, spec=spec, workers=workers, **options))
         complete = _claim(place, plan, overwrite)
         missing = [k for k in range(len(blocks)) if not place.has_shard(k)]
         if complete and not missing:
@@ -89,6 +92,20 @@ def prepare(
         if before is not None and _as_before(place, before, missing):
             return place.open()
         return finish(place, corpus, spec, blocks, plan["listing_sha256"])
+
+
+def _replace(place: Destination, plan: dict[str, Any], make: Callable[[Path], Dataset]) -> Dataset:
+    """Make a dataset beside the one that is there, and let it take its place once it is whole."""
+    path = place.path.resolve()
+    fresh, old = (path.with_name(f".{path.name}.{what}") for what in ("new", "old"))
+    begun = fresh / "plan.json"
+    if fresh.exists() and not (begun.is_file() and read_json(begun, DatasetError, "a dataset") == plan):
+        shutil.rmtree(fresh)  # of other arguments
+    make(fresh)
+    path.rename(old)
+    fresh.rename(path)
+    shutil.rmtree(old)
+    return place.open()
 
 
 def _append(

@@ -1,4 +1,4 @@
-"""A prediction as HL7 FHIR R4: one ``Observation`` with a component for each class of the model.
+"""A prediction as HL7 FHIR R4, and R5 the same: one ``Observation`` with a component for each class of the model.
 
 One idea: the classes are judged by one device, at one time, from one recording, and none is meant to be read without
 the others; that is what R4 has components for, while ``hasMember`` and ``DiagnosticReport`` group observations that
@@ -81,7 +81,7 @@ def _device(model: Model) -> dict[str, Any]:
     return {
         "resourceType": "Device",
         "id": "model",
-        "deviceName": [{"name": model.name, "type": "model-name"}],
+        "modelNumber": model.name,  # R4 and R5 have it; deviceName is R4's alone
         "version": [{"value": model.version}],
         "note": [{"text": NOTICE}],
     }
@@ -90,7 +90,7 @@ def _device(model: Model) -> dict[str, Any]:
 def _component(finding: Finding) -> dict[str, Any]:
     """A class: its calibrated probability, what was decided, and the threshold as the range of what is reported."""
     told = {
-        "code": {"text": f"{finding.name}: {finding.description}" if finding.description else finding.name},
+        "code": {"text": _words(finding)},
         "valueQuantity": {
             "value": round(finding.probability, 6),
             "unit": "probability",
@@ -101,8 +101,14 @@ def _component(finding: Finding) -> dict[str, Any]:
     }
     if finding.threshold is not None:
         low = {"value": round(finding.threshold, 6), "system": "http://unitsofmeasure.org", "code": "1"}
-        told["referenceRange"] = [{"low": low, "text": "reported as present from here on"}]
+        # Without a type R4 takes a range for the normal one, and a probability above the threshold for normal.
+        words = "reported as present from here on"
+        told["referenceRange"] = [{"low": low, "type": {"text": "decision threshold of the model"}, "text": words}]
     return told
+
+
+def _words(finding: Finding) -> str:
+    return f"{finding.name}: {finding.description}" if finding.description else finding.name
 
 
 def _interpretation(finding: Finding) -> dict[str, Any]:
@@ -116,7 +122,11 @@ def _interpretation(finding: Finding) -> dict[str, Any]:
 
 
 def _narrative(prediction: Prediction) -> str:
-    lines = [f"{f.name} {f.probability:.3f}{' (present)' if f.present else ''}" for f in prediction.findings]
+    """What is present, then the rest from the likeliest down: of 71 classes a reader wants the first."""
+    ordered = sorted(prediction.findings, key=lambda f: (not f.present, -f.probability))
+    lines = [f"{_words(f)}: {f.probability:.3f}{' (present)' if f.present else ''}" for f in ordered]
+    if ordered and not ordered[0].present:
+        lines.insert(0, "No class is reported as present; that does not mean a normal ECG.")
     lines = lines or ["Not judged."]
     body = "".join(f"<p>{html.escape(line)}</p>" for line in (*lines, NOTICE))
     return f'<div xmlns="http://www.w3.org/1999/xhtml">{body}</div>'

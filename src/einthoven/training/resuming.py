@@ -38,8 +38,8 @@ def resume_run(root: Path, source: Run, where: str | int) -> Run:
     history = state["history"]
     if len(history) >= recipe.training.epochs or path == source.checkpoint:
         raise RecipeError(
-            f"{source.path}: finished after epoch {done}, so nothing is left to train from there; --resume best or an "
-            "earlier epoch trains again from it, --version new from the start"
+            f"{source.path}: finished after epoch {done}, so nothing is left to train from there; --resume with "
+            "an earlier epoch trains again from it, --version new from the start"
         )
     run = begin_run(
         root, recipe, short=source.short, resumed={"run": source.path.name, "epoch": len(history), "from": path.name}

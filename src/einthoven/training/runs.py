@@ -177,7 +177,8 @@ def choose_run(root: Path, recipe: Recipe, version: str | int = "latest", *, sho
     run = known[int(number)]
     if differing := changes(run.recipe().model_dump(mode="json"), recipe.model_dump(mode="json")):
         raise RecipeError(
-            f"{run.path}: made by another recipe: {'; '.join(differing)}; set these back, or train with --version new"
+            f"{run.path}: made by another recipe: {'; '.join(differing)}; set these back, or train with --version new, "
+            f"from its weights with model.weights={run.path}"
         )
     return run
 

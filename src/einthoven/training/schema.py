@@ -138,6 +138,10 @@ class Model(_Section):
     def _trained(self) -> Model:
         if self.prune and not self.weights:
             raise ValueError("prune takes the least channels of trained weights; name a bundle or run in model.weights")
+        if taken := sorted({"name", "n_leads", "n_classes"} & self.options.keys()):
+            raise ValueError(
+                f"options cannot set {taken[0]}: model.name names the network, leads and classes are the data's"
+            )
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from einthoven.bundle import list_pretrained
+from einthoven.bundle import list_pretrained, refuse_folder_of_runs
 from einthoven.errors import DatasetError, RecipeError
 from einthoven.training.grid import expand
 from einthoven.training.runs import latest_finished
@@ -76,6 +76,7 @@ def _models(name: str, runs: Path) -> list[str]:
         return [name]
     recipes = sorted(file for file in path.iterdir() if file.suffix in _YAML)
     if not recipes:
+        refuse_folder_of_runs(path)
         raise RecipeError(f"{name}: neither a run, a bundle nor a dataset, and no recipe is in this folder")
     return [where for recipe in recipes for where in _runs_of(recipe, runs)]
 

@@ -73,6 +73,10 @@ def train(
     check_trainable(selected, recipe)
     if selected.leaks:
         announce(f"warning: the split {recipe.data.folds.split} leaks by design: {selected.leaks}")
+    longest = float(dataset.records.length[selected.rows["train"]].max()) / dataset.spec.fs
+    if recipe.data.crop_s > longest:
+        crop = f"data.crop_s is {recipe.data.crop_s:g} s, but the longest training record has {longest:g} s"
+        announce(f"warning: {crop}: the rest of every window is zeros")
     options = recipe.training
     engine = make_engine(options.device, options.precision, options.threads)
     problem = make_problem(recipe, selected, announce)
@@ -128,9 +132,10 @@ def check_trainable(selected: Selected, recipe: Recipe) -> None:
     for split in ("train", "validation"):
         if not len(selected.rows[split]):
             folds = ", ".join(map(str, getattr(recipe.data.folds, split)))
-            raise DatasetError(f"{selected.dataset.path}: no labelled record in the {split} folds ({folds})")
+            known = _known(selected, recipe)
+            raise DatasetError(f"{selected.dataset.path}: no labelled record in the {split} folds ({folds}); {known}")
     if len(selected.rows["train"]) < 2:
-        raise DatasetError(f"{selected.dataset.path}: one record is not enough to train on")
+        raise DatasetError(f"{selected.dataset.path}: one record is not enough to train on; {_more(recipe)}")
     held = selected.targets[selected.rows["validation"]]
     if not ((held == 1).any(axis=0) & (held == 0).any(axis=0)).any():
         raise DatasetError(
@@ -141,9 +146,25 @@ def check_trainable(selected: Selected, recipe: Recipe) -> None:
     absent = [name for name, there in zip(selected.task.classes, present, strict=True) if not there]
     if absent:
         raise DatasetError(
-            f"{selected.dataset.path}: no training record of class {', '.join(absent)}; "
-            "choose other training folds or another task"
+            f"{selected.dataset.path}: no training record of class {', '.join(absent)}; {_more(recipe)} or another task"
         )
+
+
+def _known(selected: Selected, recipe: Recipe) -> str:
+    """Which folds there are to choose from, or how some are made."""
+    name = recipe.data.folds.split
+    known = sorted({fold for fold in selected.dataset.folds(name) if fold is not None})
+    if known:
+        return (
+            f"{f'split {name}' if name else 'the dataset'} has {', '.join(map(str, known))}; name these in data.folds"
+        )
+    command = f"einthoven split {selected.dataset.path} --method kfold"
+    return f"the dataset has no folds of its own: make some with  {command}  and name them in data.folds"
+
+
+def _more(recipe: Recipe) -> str:
+    share = recipe.data.sample_frac
+    return f"choose {f'a share above data.sample_frac {share:g}, ' if share < 1 else ''}other training folds"
 
 
 def _bundle(run: Run, recipe: Recipe, trainer: Any, selected: Selected, engine: str) -> None:
