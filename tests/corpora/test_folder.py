@@ -128,7 +128,9 @@ def test_a_rate_that_the_file_contradicts_is_refused_by_name(clinic, tmp_path):
 
 def test_a_rate_that_no_file_tells_is_stated_in_the_table(clinic, tmp_path):
     (clinic / "a" / "one.csv").write_text("\n".join([",".join(TWELVE_LEADS), *[",".join(["0.1"] * 12)] * 1000]))
-    with pytest.raises(RecordError, match=r"must be stated: .*; of a folder's files: --set fs=500, .* or a column fs in the table"):
+    with pytest.raises(
+        RecordError, match=r"must be stated: .*; of a folder's files: --set fs=500, .* or a column fs in the table"
+    ):
         prepare(open_corpus("folder", clinic), tmp_path / "ds", SignalSpec(fs=100.0), workers=1)
     write_table(clinic, *(f"{row},{fs}" for row, fs in zip(ROWS, ("fs", "100", "", ""), strict=True)))
     dataset = prepare(open_corpus("folder", clinic), tmp_path / "ds", SignalSpec(fs=100.0), workers=1, overwrite=True)
