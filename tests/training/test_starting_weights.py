@@ -1,5 +1,7 @@
 """A network that begins with the weights of another: its classifier takes over the classes that both know."""
 
+import copy
+
 import torch
 
 from einthoven.models import create_model
@@ -43,3 +45,13 @@ def test_what_does_not_fit_is_named_and_left(tmp_path):
     foreign = load_matching(tmp_path / "old.safetensors", new, last, OLD, ("CLBBB", "WPW", "STACH"))
     assert foreign
     torch.testing.assert_close(new.head[-1].bias, own)
+
+
+def test_weights_of_16_bits_are_begun_with_too(tmp_path):
+    old, new = network(3, 0), network(3, 1)
+    save_weights(tmp_path / "old.safetensors", copy.deepcopy(old).half())
+    last = f"head.{len(new.head) - 1}"
+    assert load_matching(tmp_path / "old.safetensors", new, last, OLD, NEW) == set()
+    assert {each.dtype for each in new.parameters()} == {torch.float32}
+    torch.testing.assert_close(new.head[-1].weight[[0, 2]], old.head[-1].weight[[2, 0]], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(new.body[0].weight, old.body[0].weight, atol=1e-4, rtol=1e-3)

@@ -92,5 +92,5 @@ def load_matching(
 def _by_class(here: Tensor, there: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:
     both = [(k, known.index(name)) for k, name in enumerate(wanted) if name in known]
     rows = here.clone()
-    rows[[k for k, _ in both]] = there[[k for _, k in both]]
+    rows[[k for k, _ in both]] = there[[k for _, k in both]].to(rows.dtype)  # shipped weights have 16 bits
     return rows
