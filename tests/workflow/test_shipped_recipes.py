@@ -71,10 +71,14 @@ def challenge(corpus_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def beats(real_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("beats")
-    for kind in ("heartbeats", "mitdb"):
-        corpus = open_corpus(kind, real_data / "mitdb")
+    for name, kind, options in (
+        ("heartbeats", "heartbeats", {}),
+        ("mitdb", "mitdb", {}),
+        ("each", "mitdb", {"lead": "each"}),
+    ):
+        corpus = open_corpus(kind, real_data / "mitdb", **options)
         band = {"band_hz": (0.5, 40)} if kind == "mitdb" else {}
-        prepare(corpus, folder / kind, replace(corpus.spec, **band), workers=1)
+        prepare(corpus, folder / name, replace(corpus.spec, **band), workers=1)
     return folder
 
 
@@ -82,8 +86,8 @@ def _dataset_of(name, request):
     """The prepared dataset that a shipped recipe is for."""
     if name.stem in ("dl-ecg-classifier", "ecg-multilabel-classifier"):
         return request.getfixturevalue("challenge")
-    if name.stem in ("map583", "mitdb-aami"):
-        return request.getfixturevalue("beats") / {"map583": "heartbeats", "mitdb-aami": "mitdb"}[name.stem]
+    if beats := {"map583": "heartbeats", "mitdb-aami": "mitdb", "mitdb-heartbeats": "each"}.get(name.stem):
+        return request.getfixturevalue("beats") / beats
     if name.stem in ("demo", "synthetic-superdiagnostic"):
         return request.getfixturevalue("dataset_folder")
     return request.getfixturevalue("ptbxl")

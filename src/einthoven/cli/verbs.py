@@ -176,8 +176,10 @@ def list_parts(what: str) -> None:
     }
     if what not in kinds:
         raise EinthovenError(f"cannot list {what!r}{nearest(what, kinds)}; kinds are {', '.join(kinds)}")
-    for name, text in kinds[what]().items():
-        print(f"{name:<26} {text}".rstrip())
+    parts = kinds[what]()
+    width = max(map(len, parts))
+    for name, text in parts.items():
+        print(f"{name:<{width}} {text}".rstrip())
 
 
 def _models() -> dict[str, str]:
