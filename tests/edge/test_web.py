@@ -363,6 +363,8 @@ def test_a_long_recording_is_drawn_part_by_part(page, tmp_path):
 
 def test_on_a_phone_the_page_fits_and_leads_stand_one_below_the_other(page):
     page.page.set_viewport_size({"width": 375, "height": 812})
+    # The page draws the tracing of the test before again, in the frame that tells it of its new width.
+    page.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.page.evaluate("document.getElementById('result').replaceChildren(); scrollTo(0, 0)")
     page.page.click("#sample")
     page.answered()
