@@ -114,8 +114,6 @@ def _write(
 
     save_ecg(record, target, dpi=dpi, progress=progress, **how)
     start, wanted = how["start_s"], how["duration_s"]
-    sheets = sheets_of(record, start, wanted)
-    if kind == "pdf" and len(sheets) > 1:
-        return part_words(record, start, sum(sheets[-1]) - start).rstrip(".")
-    more = "; a PDF has a page for every 10 s" if len(sheets) > 1 else ""
-    return part_words(record, start, sheets[0][1] if wanted is None else wanted).rstrip(".") + more
+    sheets, pages = (sheets_of(record, start, wanted, kind=each) for each in (kind, "pdf"))
+    more = "; a PDF has a page for every 10 s" if len(pages) > len(sheets) else ""
+    return part_words(record, start, sum(sheets[-1]) - start).rstrip(".") + more

@@ -6,6 +6,7 @@ Two rules: "normal ECG" is never worded as an abnormality, and nothing found is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from einthoven.bundle import Bundle, Finding, Prediction
@@ -18,6 +19,7 @@ __all__ = [
     "calibration_of",
     "headline_of",
     "is_normal",
+    "rest_of",
     "share_of",
     "title_of",
     "verdict_of",
@@ -121,6 +123,12 @@ def word_of(finding: Finding) -> str:
     if finding.present:
         return "Present"
     return {"absent": "Absent", None: "Not reported"}.get(finding.sure, "Undecided")
+
+
+def rest_of(hidden: Sequence[Finding]) -> str:
+    """What to call the classes that fold away where a model knows many."""
+    n_open = sum(word_of(finding) == "Undecided" for finding in hidden)
+    return f"{len(hidden)} more classes" + (f", {n_open} of them undecided" if n_open else "")
 
 
 _OTHERS = {

@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from einthoven.bundle import Finding
-from einthoven.evaluation.finding_words import headline_of, word_of
+from einthoven.evaluation.finding_words import headline_of, rest_of, word_of
 from einthoven.evaluation.report_parts import drawing
 from einthoven.evaluation.wording import ABSENT, counted, decimal
 from einthoven.explain.catalogue import LOGIT, METHODS
@@ -102,11 +102,10 @@ def _decisions(found: Explanation) -> dict[str, Any]:
         return {"decisions": [_decision(each) for each in findings], "quiet": [], "quiet_words": ""}
     ordered = sorted(findings, key=lambda each: -each.probability)
     quiet = [each for each in ordered if not each.present and each.name not in found.classes]
-    n_open = sum(word_of(each) == "Undecided" for each in quiet)
     return {
         "decisions": [_decision(each) for each in ordered if each not in quiet],
         "quiet": [_decision(each) for each in quiet],
-        "quiet_words": f"{len(quiet)} more classes" + (f", {n_open} of them undecided" if n_open else ""),
+        "quiet_words": rest_of(quiet),
     }
 
 

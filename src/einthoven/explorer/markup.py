@@ -9,7 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from einthoven.bundle import Bundle, Finding, Prediction
-from einthoven.evaluation.finding_words import headline_of, is_normal, share_of, title_of, verdict_of
+from einthoven.evaluation.finding_words import (
+    headline_of,
+    is_normal,
+    rest_of,
+    share_of,
+    title_of,
+    verdict_of,
+    word_of,
+)
 from einthoven.record import Record
 from einthoven.signals import Flag
 
@@ -37,19 +45,19 @@ def findings(prediction: Prediction, bundle: Bundle) -> str:
 
 
 def _listed(some: Sequence[Finding], bundle: Bundle) -> str:
-    rows = [_finding(finding, bundle) for finding in some]
-    if len(rows) <= _MANY:
-        return f'<ul class="ein-findings">{"".join(rows)}</ul>'
-    loud = [row for f, row in zip(some, rows, strict=True) if verdict_of(f, bundle).tone in ("abnormal", "normal")]
-    first = loud or rows[:3]
-    rest = "".join(row for row in rows if row not in first)
-    hidden = [verdict_of(f, bundle).word for f, row in zip(some, rows, strict=True) if row not in first]
-    n_open = hidden.count("Undecided")
-    undecided = f", {n_open} of them undecided" if n_open else ""
-    return (
-        f'<ul class="ein-findings">{"".join(first)}</ul><details class="ein-fold"><summary>{len(rows) - len(first)} '
-        f'more classes{undecided}</summary><ul class="ein-findings">{rest}</ul></details>'
-    )
+    if len(some) <= _MANY:
+        return _list(some, bundle)
+    first = [finding for finding in some if word_of(finding) == "Present"] or some[:3]
+    rest = [finding for finding in some if finding not in first]
+    return _list(first, bundle) + _fold(rest_of(rest), _list(rest, bundle))
+
+
+def _list(some: Sequence[Finding], bundle: Bundle) -> str:
+    return f'<ul class="ein-findings">{"".join(_finding(finding, bundle) for finding in some)}</ul>'
+
+
+def _fold(summary: str, html: str) -> str:
+    return f'<details class="ein-fold"><summary>{summary}</summary>{html}</details>'
 
 
 def _finding(finding: Finding, bundle: Bundle) -> str:
@@ -144,10 +152,7 @@ def folded(
     if len(rows) <= max(_MANY, first):
         return table(columns, rows, caption, words=words)
     rest = table(columns, rows[first:], f"{caption}: the rest", words=words)
-    return (
-        f'{table(columns, rows[:first], caption, words=words)}<details class="ein-fold"><summary>{len(rows) - first} '
-        f"more classes</summary>{rest}</details>"
-    )
+    return table(columns, rows[:first], caption, words=words) + _fold(f"{len(rows) - first} more classes", rest)
 
 
 def _row(row: Sequence[str], words: int, marked: bool) -> str:

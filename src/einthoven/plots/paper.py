@@ -207,7 +207,9 @@ def _write_texts(axes: Axes, record: Record, title: str | None, scale: str) -> N
         fit(axes, text, space, most)
 
 
-def sheets_of(record: Record, start_s: float = 0.0, duration_s: float | None = None) -> list[tuple[float, float]]:
+def sheets_of(
+    record: Record, start_s: float = 0.0, duration_s: float | None = None, *, kind: str = "pdf"
+) -> list[tuple[float, float]]:
     """Beginning and length in seconds of the sheets that show a record, or a part of it.
 
     Sheets have 10 s and follow each other. The last one ends where the part ends and has 10 s too: it repeats the end
@@ -217,16 +219,20 @@ def sheets_of(record: Record, start_s: float = 0.0, duration_s: float | None = N
         record: one ECG.
         start_s: where the first begins.
         duration_s: of the part; by default the rest of the record.
+        kind: of the file; only a ``"pdf"`` has several sheets, the one of others is the first, or as long as was asked.
     """
     rest = record.duration_s - start_s
     length = rest if duration_s is None else duration_s
     if not (rest > _SHEET_S and length > _SHEET_S):
         return [(start_s, length)]
+    if kind != "pdf" and duration_s is not None:
+        return [(start_s, duration_s)]
     end = start_s + min(rest, length)
     n = max(1, int(np.ceil((end - start_s - _LEAST_SHEET_S) / _SHEET_S)))
     starts = [start_s + k * _SHEET_S for k in range(n)]
     last = min(starts[-1], end - _SHEET_S)
-    return [*((start, _SHEET_S) for start in starts[:-1]), (last, end - last)]
+    sheets = [*((start, _SHEET_S) for start in starts[:-1]), (last, end - last)]
+    return sheets if kind == "pdf" else sheets[:1]
 
 
 def _shown(record: Record, sheets: list[tuple[float, float]], k: int) -> list[str]:
@@ -277,9 +283,7 @@ def save_ecg(
         raise RecordError(f"cannot draw an ECG to {path.name!r}; the name must end in .png, .svg or .pdf")
     if not LEAST_DPI <= dpi <= MOST_DPI:
         raise RecordError(f"{dpi:g} pixels per inch; {LEAST_DPI} to {MOST_DPI} can be drawn")
-    sheets = sheets_of(record, start_s, duration_s)
-    if kind != "pdf":
-        sheets = [(start_s, duration_s)] if duration_s is not None else sheets[:1]
+    sheets = sheets_of(record, start_s, duration_s, kind=kind)
     whole = (start_s, sum(sheets[-1]) - start_s)
     figures = (
         draw_ecg(
